@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// specFlags say which spec, and with which variables.
+type specFlags struct {
+	file string
+	vars []string
+}
+
+func (f *specFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.file, "file", "f", "", "the spec; - is standard input")
+	cmd.Flags().StringArrayVar(&f.vars, "var", nil, "set a variable, as `NAME=VALUE`; repeatable")
+	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
+}
+
+// load reads the spec and checks everything that needs no network.
+func (f *specFlags) load(env Env) (*spec.File, error) {
+	if f.file == "" {
+		return nil, errors.New("no spec: name it with -f, as in churn-reconcile -f dev.yaml")
+	}
+	vars := make(map[string]string, len(f.vars))
+	for _, v := range f.vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--var %s: NAME=VALUE is wanted", v)
+		}
+		vars[name] = value
+	}
+	file, err := spec.Load(f.file, spec.Options{Vars: vars, Env: env.LookupEnv, Stdin: env.Stdin})
+	if err != nil {
+		return nil, err
+	}
+	return file, file.Check()
+}
+
+// awsFlags say how to reach AWS.
+type awsFlags struct {
+	region, profile, endpoint string
+	sandbox                   string
+	parallelism               int
+	timeout, callTimeout      time.Duration
+}
+
+func (f *awsFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.region, "region", "", "AWS region; wins over the spec's")
+	flags.StringVar(&f.profile, "profile", "", "profile of the AWS configuration")
+	flags.StringVar(&f.endpoint, "endpoint-url", "", "send every call to this `URL`")
+	flags.StringVar(&f.sandbox, "sandbox", "", "run against the embedded AWS endpoint, its state kept in `FILE`")
+	flags.Lookup("sandbox").NoOptDefVal = defaultSandboxFile
+	flags.IntVar(&f.parallelism, "parallelism", 10, "calls in flight per service")
+	flags.DurationVar(&f.timeout, "timeout", 15*time.Minute, "limit of the whole run")
+	flags.DurationVar(&f.callTimeout, "call-timeout", 30*time.Second, "limit of one attempt of one call")
+}
+
+func (f *awsFlags) check() error {
+	switch {
+	case f.parallelism < 1:
+		return fmt.Errorf("--parallelism %d: at least 1 is wanted", f.parallelism)
+	case f.timeout <= 0:
+		return fmt.Errorf("--timeout %s: more than nothing is wanted", f.timeout)
+	case f.callTimeout <= 0:
+		return fmt.Errorf("--call-timeout %s: more than nothing is wanted", f.callTimeout)
+	case f.sandbox != "" && f.endpoint != "":
+		return errors.New("--sandbox and --endpoint-url name two endpoints; choose one")
+	}
+	return nil
+}
+
+func (f *awsFlags) options(env Env, log *slog.Logger) awsx.Options {
+	return awsx.Options{
+		Region: f.region, Profile: f.profile, EndpointURL: f.endpoint,
+		Parallelism: f.parallelism, CallTimeout: f.callTimeout,
+		Backoff: env.Backoff, Log: log,
+	}
+}
+
+// logFlags say what is told on standard error beside the result.
+type logFlags struct {
+	quiet, verbose bool
+	format         string
+	color          string
+}
+
+func (f *logFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "failures and the last line only")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log each API call with its duration and request id")
+	flags.StringVar(&f.format, "log-format", "text", "text or json")
+	flags.StringVar(&f.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
+}
+
+func (f *logFlags) check() error {
+	if err := oneOf("--log-format", f.format, "text", "json"); err != nil {
+		return err
+	}
+	return oneOf("--color", f.color, "auto", "always", "never")
+}
+
+// colorful says whether standard output gets colours. What was asked for by
+// a flag wins over NO_COLOR (https://no-color.org), which wins over auto.
+func (f *logFlags) colorful(env Env) bool {
+	if f.color != "auto" {
+		return f.color == "always"
+	}
+	if v, ok := env.LookupEnv("NO_COLOR"); ok && v != "" {
+		return false
+	}
+	if t, _ := env.LookupEnv("TERM"); t == "dumb" {
+		return false
+	}
+	return isTerminal(env.Stdout)
+}
+
+func oneOf(flag, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%s %s: one of %s is wanted", flag, value, strings.Join(allowed, ", "))
+}
+
+// nearestFlag is a hint for a flag that does not exist.
+func nearestFlag(cmd *cobra.Command, err error) string {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok || len(unknown.GetSpecifiedName()) < 2 {
+		return ""
+	}
+	have := unknown.GetSpecifiedName()
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	plain := func(s string) string { return strings.ReplaceAll(s, "-", "") }
+	i := slices.IndexFunc(names, func(n string) bool {
+		return plain(n) == plain(have) || strings.HasPrefix(n, have) || strings.HasPrefix(have, n)
+	})
+	return cmp.Or(hint(names, i), "")
+}
+
+func hint(names []string, i int) string {
+	if i < 0 {
+		return ""
+	}
+	return "; did you mean --" + names[i] + "?"
+}

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+func newOutputs(env Env) *cobra.Command {
+	var (
+		f      specFlags
+		aws    awsFlags
+		log    logFlags
+		format string
+	)
+	cmd := &cobra.Command{
+		Use:   "outputs -f FILE [NAME]",
+		Short: "Print the spec's outputs; NAME alone prints the bare value",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := errors.Join(aws.check(), log.check(), oneOf("-o", format, "text", "json")); err != nil {
+				return err
+			}
+			file, err := f.load(env)
+			if err != nil {
+				return err
+			}
+			outputs, err := readOutputs(cmd.Context(), env, aws, log, file, args)
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				return printOutput(env, outputs[0], format)
+			}
+			return printOutputs(env, outputs, format)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
+	aws.register(cmd)
+	log.register(cmd)
+	return cmd
+}
+
+// readOutputs reads as much of AWS as the outputs speak of, which for most is
+// nothing.
+func readOutputs(ctx context.Context, env Env, aws awsFlags, log logFlags, file *spec.File, names []string) ([]reconcile.Output, error) {
+	session, err := open(ctx, env, aws, log.logger(env.Stderr), file, nil, env.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer session.close()
+	st := session.stack
+
+	if len(names) == 1 {
+		if st.Spec.Outputs, err = named(st.Spec.Outputs, names[0]); err != nil {
+			return nil, err
+		}
+	}
+	speakOf := map[spec.ID]bool{}
+	for _, o := range st.Spec.Outputs {
+		for _, part := range o.Value {
+			speakOf[part.ID] = true
+		}
+	}
+	asked := slices.DeleteFunc(slices.Clone(st.Resources), func(r reconcile.Resource) bool { return !speakOf[r.ID()] })
+	look := reconcile.Look(session.ctx, asked, reconcile.Options{Stop: session.stop, Pause: env.Pause})
+	if err := st.Verify(); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, res := range look.Results() {
+		if res.Status == reconcile.Failed {
+			errs = append(errs, res.Err)
+		}
+	}
+	return st.Outputs(look), errors.Join(errs...)
+}
+
+func named(outputs []spec.Output, name string) ([]spec.Output, error) {
+	var names []string
+	for _, o := range outputs {
+		if o.Name == name {
+			return []spec.Output{o}, nil
+		}
+		names = append(names, o.Name)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("the spec has no outputs")
+	}
+	return nil, fmt.Errorf("the spec has no output %q; it has %s", name, strings.Join(names, ", "))
+}
+
+func printOutput(env Env, o reconcile.Output, format string) error {
+	if format == "json" {
+		return printJSON(env, o.Value)
+	}
+	if o.Value == nil {
+		return fmt.Errorf("output %s has no value yet: what it speaks of is not in AWS; run churn-reconcile first", o.Name)
+	}
+	_, err := fmt.Fprintln(env.Stdout, *o.Value)
+	return err
+}
+
+func printOutputs(env Env, outputs []reconcile.Output, format string) error {
+	if format == "json" {
+		type output struct {
+			Value     *string `json:"value"`
+			Sensitive bool    `json:"sensitive"`
+		}
+		all := make(map[string]output, len(outputs))
+		for _, o := range outputs {
+			all[o.Name] = output{o.Value, o.Sensitive}
+		}
+		return printJSON(env, all)
+	}
+	for _, o := range outputs {
+		value := "(not in AWS yet)"
+		if o.Value != nil {
+			value = *o.Value
+		}
+		if _, err := fmt.Fprintf(env.Stdout, "%s = %s\n", o.Name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printJSON(env Env, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := env.Stdout.Write(b.Bytes())
+	return err
+}

@@ -1,0 +1,289 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/stack"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+const about = `churn-reconcile keeps the AWS side of an ML pipeline (S3, IAM, ECR, ECS,
+CloudWatch Logs) as a YAML file says. It describes what AWS has, works out the
+difference, and creates, updates or tags. There is no state file.`
+
+const examples = `  churn-reconcile -f dev.yaml --dry-run      say what would be done
+  churn-reconcile -f dev.yaml                do it
+  churn-reconcile -f dev.yaml --sandbox      do it against an AWS endpoint in this process`
+
+// runFlags are the flags of the main job.
+type runFlags struct {
+	spec     specFlags
+	aws      awsFlags
+	log      logFlags
+	dryRun   bool
+	detailed bool
+	targets  []string
+	outputs  []string
+}
+
+func newRun(env Env) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:     "churn-reconcile -f FILE",
+		Short:   "Keep AWS as a YAML file says",
+		Long:    about,
+		Example: examples,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().NFlag() == 0 {
+				return cmd.Help()
+			}
+			return run(cmd.Context(), env, f)
+		},
+	}
+	f.spec.register(cmd)
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "report, write nothing")
+	cmd.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit with 2 where there were differences")
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only the addresses that match `GLOB`, and what they need; repeatable")
+	cmd.Flags().StringArrayVarP(&f.outputs, "output", "o", nil, "report as text, json or markdown; `FORMAT=PATH` writes a file beside; repeatable")
+	f.aws.register(cmd)
+	f.log.register(cmd)
+	return cmd
+}
+
+func run(ctx context.Context, env Env, f runFlags) error {
+	if err := errors.Join(f.aws.check(), f.log.check()); err != nil {
+		return err
+	}
+	sinks, err := parseReportSinks(f.outputs)
+	if err != nil {
+		return err
+	}
+	file, err := f.spec.load(env)
+	if err != nil {
+		return err
+	}
+
+	progress := newProgress(env, f.log)
+	defer progress.Stop()
+	session, err := open(ctx, env, f.aws, f.log.logger(progress), file, f.targets, progress)
+	if err != nil {
+		return err
+	}
+	defer session.close()
+
+	start := env.Now()
+	look := reconcile.Look(session.ctx, session.stack.Resources, reconcile.Options{
+		Stop: session.stop, Observer: progress, Pause: env.Pause,
+	})
+	if err := session.stack.Verify(); err != nil {
+		return err
+	}
+	if !f.dryRun {
+		look.Apply(session.ctx)
+	}
+	progress.Stop()
+
+	s := session.stack.Spec
+	report := &reconcile.Report{
+		Spec: s.File, Project: s.Project, Environment: s.Environment, Account: s.Account, Region: s.Region,
+		DryRun: f.dryRun, Interrupted: session.interrupted(),
+		Results: look.Results(), Outputs: session.stack.Outputs(look),
+		Duration: env.Now().Sub(start), APICalls: session.stack.Calls(),
+	}
+	if err := writeReports(env, f.log, sinks, report); err != nil {
+		return err
+	}
+	return status(report, f.detailed)
+}
+
+// status is the exit code that a report deserves.
+func status(r *reconcile.Report, detailed bool) error {
+	sum := r.Summary()
+	switch {
+	case r.Interrupted:
+		return &exitStatus{code: exitInterrupted}
+	case sum.Failed+sum.Skipped > 0:
+		return &exitStatus{code: exitError}
+	case detailed && sum.Create+sum.Update > 0:
+		return &exitStatus{code: exitDifferences}
+	}
+	return nil
+}
+
+// A session is a stack that is open: with its endpoint, its limits and its
+// ear for interrupts.
+type session struct {
+	stack *stack.Stack
+	ctx   context.Context
+	stop  chan struct{} // closed by the first interrupt
+	ends  []func()
+}
+
+// open loads the AWS configuration and the stack. The first interrupt closes
+// stop, which lets calls in flight finish and starts no more; the second ends
+// ctx.
+func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec.File, targets []string, told io.Writer) (*session, error) {
+	s := &session{stop: make(chan struct{})}
+	ctx, cancelTimeout := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("the run's limit of %s (--timeout) is over", f.timeout))
+	s.ends = append(s.ends, cancelTimeout)
+	ctx, cancel := context.WithCancelCause(ctx)
+	s.ends = append(s.ends, func() { cancel(nil) })
+	s.ctx = ctx
+
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	s.ends = append(s.ends, func() { signal.Stop(signals) })
+	go func() {
+		select {
+		case <-signals:
+			fmt.Fprintln(told, "Interrupted: calls in flight are let finish, no more are started. Once more stops at once.")
+			close(s.stop)
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-signals:
+			cancel(reconcile.ErrInterrupted)
+		case <-ctx.Done():
+		}
+	}()
+
+	options := f.options(env, log)
+	if f.sandbox != "" {
+		url, end, err := embed(f.sandbox, file.Account())
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		s.ends = append(s.ends, end)
+		options.EndpointURL = url
+		options.Credentials = credentials.NewStaticCredentialsProvider("sandbox", "sandbox", "")
+		options.Profile = ""
+	}
+	var err error
+	if s.stack, err = stack.Open(ctx, file, stack.Options{AWS: options, Pause: env.Pause, Now: env.Now, Target: targets}); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) interrupted() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *session) close() {
+	for _, end := range slices.Backward(s.ends) {
+		end()
+	}
+}
+
+func newProgress(env Env, f logFlags) *view.Progress {
+	if f.quiet {
+		return view.NewProgress(io.Discard, view.ProgressOptions{})
+	}
+	if !isTerminal(env.Stderr) {
+		return view.NewProgress(env.Stderr, view.ProgressOptions{})
+	}
+	tty := env.Stderr.(*os.File)
+	tick := time.NewTicker(time.Second / 4)
+	return view.NewProgress(tty, view.ProgressOptions{
+		Terminal: true, Now: env.Now, Tick: tick.C,
+		Width: func() int {
+			width, _, err := term.GetSize(int(tty.Fd()))
+			if err != nil {
+				return 0
+			}
+			return width
+		},
+	})
+}
+
+func (f *logFlags) logger(w io.Writer) *slog.Logger {
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if f.format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// A reportSink is a format and where it goes; no path is standard output.
+type reportSink struct{ format, path string }
+
+func parseReportSinks(values []string) ([]reportSink, error) {
+	var sinks []reportSink
+	toStdout := 0
+	for _, v := range values {
+		format, path, named := strings.Cut(v, "=")
+		if err := oneOf("-o", format, "text", "json", "markdown"); err != nil {
+			return nil, err
+		}
+		if named && path == "" {
+			return nil, fmt.Errorf("-o %s: a path is wanted after the =", v)
+		}
+		if !named {
+			toStdout++
+		}
+		sinks = append(sinks, reportSink{format, path})
+	}
+	switch {
+	case toStdout > 1:
+		return nil, errors.New("-o: standard output takes one format; give the others a file, as in -o json=report.json")
+	case toStdout == 0:
+		sinks = append(sinks, reportSink{format: "text"})
+	}
+	return sinks, nil
+}
+
+func writeReports(env Env, f logFlags, sinks []reportSink, r *reconcile.Report) error {
+	var errs []error
+	for _, s := range sinks {
+		var b strings.Builder
+		var err error
+		switch s.format {
+		case "json":
+			err = view.JSON(&b, r)
+		case "markdown":
+			err = view.Markdown(&b, r)
+		default:
+			err = view.Text(&b, r, view.TextOptions{
+				Color: s.path == "" && f.colorful(env), Verbose: f.verbose, Quiet: f.quiet,
+			})
+		}
+		if err == nil && s.path == "" {
+			_, err = io.WriteString(env.Stdout, b.String())
+		} else if err == nil {
+			err = os.WriteFile(s.path, []byte(b.String()), 0o666)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("write the %s report: %w", s.format, err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,103 @@
+package view
+
+import (
+	"cmp"
+	"io"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+)
+
+// formatVersion is the version of the JSON report. A new key does not change
+// it; a key that goes or changes its meaning does.
+const formatVersion = "1.0"
+
+type jsonReport struct {
+	FormatVersion string                `json:"format_version"`
+	Spec          string                `json:"spec"`
+	Project       string                `json:"project"`
+	Environment   string                `json:"environment"`
+	Account       string                `json:"account"`
+	Region        string                `json:"region"`
+	DryRun        bool                  `json:"dry_run"`
+	InSync        bool                  `json:"in_sync"`
+	Resources     []jsonResource        `json:"resources"`
+	Summary       jsonSummary           `json:"summary"`
+	Outputs       map[string]jsonOutput `json:"outputs"`
+	DurationMS    int64                 `json:"duration_ms"`
+	APICalls      int                   `json:"api_calls"`
+}
+
+type jsonResource struct {
+	Address string           `json:"address"`
+	Action  reconcile.Action `json:"action"`
+	Status  reconcile.Status `json:"status"`
+	Diff    []jsonDiff       `json:"diff"`
+	Calls   []string         `json:"calls"`
+	Notes   []string         `json:"notes,omitempty"`
+	Error   *string          `json:"error"`
+}
+
+type jsonDiff struct {
+	Path   string `json:"path"`
+	Before any    `json:"before"`
+	After  any    `json:"after"`
+}
+
+type jsonSummary struct {
+	Create    int `json:"create"`
+	Update    int `json:"update"`
+	Unchanged int `json:"unchanged"`
+	Failed    int `json:"failed"`
+	Skipped   int `json:"skipped"`
+}
+
+type jsonOutput struct {
+	Value     *string `json:"value"`
+	Sensitive bool    `json:"sensitive"`
+}
+
+// JSON writes the report as one JSON document, for programs.
+func JSON(w io.Writer, r *reconcile.Report) error {
+	report := jsonReport{
+		FormatVersion: formatVersion,
+		Spec:          r.Spec,
+		Project:       r.Project,
+		Environment:   r.Environment,
+		Account:       r.Account,
+		Region:        r.Region,
+		DryRun:        r.DryRun,
+		InSync:        r.InSync(),
+		Resources:     make([]jsonResource, 0, len(r.Results)),
+		Summary:       jsonSummary(r.Summary()),
+		Outputs:       make(map[string]jsonOutput, len(r.Outputs)),
+		DurationMS:    r.Duration.Milliseconds(),
+		APICalls:      r.APICalls,
+	}
+	for _, res := range r.Results {
+		resource := jsonResource{
+			Address: res.ID.String(),
+			Action:  cmp.Or(res.Action, reconcile.None),
+			Status:  res.Status,
+			Diff:    make([]jsonDiff, 0, len(res.Diffs)),
+			Calls:   append([]string{}, res.Calls...),
+			Notes:   res.Notes,
+		}
+		for _, d := range res.Diffs {
+			resource.Diff = append(resource.Diff, jsonDiff(d))
+		}
+		if res.Err != nil {
+			text := res.Err.Error()
+			resource.Error = &text
+		}
+		report.Resources = append(report.Resources, resource)
+	}
+	for _, o := range r.Outputs {
+		report.Outputs[o.Name] = jsonOutput{o.Value, o.Sensitive}
+	}
+	text, err := encode(report, "  ")
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, text+"\n")
+	return err
+}

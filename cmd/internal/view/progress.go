@@ -1,0 +1,202 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// maxInFlight is how many resources the status area lists.
+const maxInFlight = 8
+
+// ProgressOptions says where progress is shown. On a terminal all fields are
+// needed, elsewhere none.
+type ProgressOptions struct {
+	Terminal bool
+	Width    func() int       // the terminal's columns, asked at each redraw; 0: unknown
+	Now      func() time.Time // for how long a call has been in flight
+	Tick     <-chan time.Time // redraws, so that the seconds go on
+}
+
+// Progress shows a run as it goes: on a terminal a status area that is redrawn
+// in place and gone at the end, elsewhere a line per finished resource that
+// was not in sync. Its methods may be called concurrently. Errors of writing
+// are ignored; a run does not fail because nobody can watch it.
+type Progress struct {
+	o    ProgressOptions
+	stop chan struct{}
+	done chan struct{}
+
+	mu       sync.Mutex
+	w        io.Writer
+	flying   []flight // in the order of their start
+	finished int
+	drawn    int // lines on the screen
+	stopped  bool
+}
+
+type flight struct {
+	id    spec.ID
+	what  string
+	since time.Time
+}
+
+// NewProgress begins to show progress on w. Stop has to be called.
+func NewProgress(w io.Writer, o ProgressOptions) *Progress {
+	p := &Progress{o: o, w: w, stop: make(chan struct{}), done: make(chan struct{})}
+	if !o.Terminal {
+		close(p.done)
+		return p
+	}
+	go func() {
+		defer close(p.done)
+		for {
+			select {
+			case <-p.stop:
+				return
+			case <-o.Tick:
+				p.redraw(func() {})
+			}
+		}
+	}()
+	return p
+}
+
+// Started says that work on a resource goes on, and with which API call.
+func (p *Progress) Started(id spec.ID, call string) {
+	if !p.o.Terminal {
+		return
+	}
+	p.redraw(func() {
+		if i := p.find(id); i >= 0 {
+			p.flying[i].what = call
+			return
+		}
+		p.flying = append(p.flying, flight{id, call, p.o.Now()})
+	})
+}
+
+// Finished says that a resource is through.
+func (p *Progress) Finished(res reconcile.Result) {
+	if p.o.Terminal {
+		p.redraw(func() {
+			p.finished++
+			if i := p.find(res.ID); i >= 0 {
+				p.flying = slices.Delete(p.flying, i, i+1)
+			}
+		})
+		return
+	}
+	if text := outcome(res); text != "" {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		fmt.Fprintf(p.w, "%s: %s\n", printable(res.ID.String()), text)
+	}
+}
+
+// Write puts whole lines, such as a log's, above the status area.
+func (p *Progress) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	io.WriteString(p.w, p.erase())
+	n, err := p.w.Write(b)
+	io.WriteString(p.w, p.draw())
+	return n, err
+}
+
+// Stop takes the status area off the screen. Nothing is drawn after it.
+func (p *Progress) Stop() {
+	p.mu.Lock()
+	if p.stopped {
+		p.mu.Unlock()
+		return
+	}
+	io.WriteString(p.w, p.erase())
+	p.stopped = true
+	p.mu.Unlock()
+	close(p.stop)
+	<-p.done
+}
+
+// outcome is how a line of the log puts a result; "" for what is in sync.
+func outcome(res reconcile.Result) string {
+	switch res.Status {
+	case reconcile.Failed:
+		return oneLine(reason("failed", res.Err))
+	case reconcile.Skipped:
+		return oneLine(reason("skipped", res.Err))
+	case reconcile.Planned:
+		return "to " + string(res.Action)
+	case reconcile.Done:
+		return string(res.Action) + "d"
+	}
+	return ""
+}
+
+func (p *Progress) find(id spec.ID) int {
+	return slices.IndexFunc(p.flying, func(f flight) bool { return f.id == id })
+}
+
+func (p *Progress) redraw(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+	io.WriteString(p.w, p.erase()+p.draw()) // at once, or it flickers
+}
+
+// erase returns what moves to the first line of the status area and clears
+// the screen from there on.
+func (p *Progress) erase() string {
+	if p.drawn == 0 {
+		return ""
+	}
+	n := p.drawn
+	p.drawn = 0
+	return fmt.Sprintf("\x1b[%dA\r\x1b[J", n)
+}
+
+// draw returns the status area.
+func (p *Progress) draw() string {
+	if !p.o.Terminal || p.stopped || len(p.flying)+p.finished == 0 {
+		return ""
+	}
+	var lines []string
+	for _, f := range p.flying[:min(len(p.flying), maxInFlight)] {
+		lines = append(lines, fmt.Sprintf("  %s  %s  %ds",
+			printable(f.id.String()), printable(f.what), int(p.o.Now().Sub(f.since).Seconds())))
+	}
+	lines = append(lines, fmt.Sprintf("  %d in flight, %d finished", len(p.flying), p.finished))
+	width := p.o.Width()
+	for i := range lines {
+		lines[i] = fit(lines[i], width) + "\n"
+	}
+	p.drawn = len(lines)
+	return strings.Join(lines, "")
+}
+
+// fit cuts a line so that the terminal does not wrap it, which would make the
+// status area higher than erase expects. The last column stays free, because
+// some terminals wrap as soon as it is written to.
+func fit(line string, width int) string {
+	if width <= 0 {
+		width = 80
+	}
+	columns := 0
+	for i, r := range line {
+		columns++
+		// From Hangul on, characters may be two columns wide.
+		if r >= 0x1100 {
+			columns++
+		}
+		if columns >= width {
+			return line[:i]
+		}
+	}
+	return line
+}

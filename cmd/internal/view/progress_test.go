@@ -1,0 +1,168 @@
+package view_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+var _ reconcile.Observer = (*view.Progress)(nil)
+
+func TestProgressLines(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	p := view.NewProgress(&b, view.ProgressOptions{})
+	for _, res := range []reconcile.Result{
+		created, updated, asPlanned(created), asPlanned(updated), inSync, failed, skipped,
+		{ID: hostile.ID, Status: reconcile.Failed, Err: errors.New("\x1b[2J")},
+	} {
+		p.Started(res.ID, "iam:GetRole")
+		p.Finished(res)
+	}
+	p.Stop()
+	p.Stop()
+	want := `iam.role/ecsTaskExecutionRole: created
+ecs.task-definition/churn-prediction-task: updated
+iam.role/ecsTaskExecutionRole: to create
+ecs.task-definition/churn-prediction-task: to update
+iam.user/ml-engineer: failed: create iam.user/ml-engineer: iam:CreateUser: AccessDenied (request 1f2e); not read back
+iam.access-key/ml-engineer: skipped: needs iam.user/ml-engineer
+` + "iam.role/a\\x1b[2J|`b`<img src=x>@org/team: failed: \\x1b[2J\n"
+	if d := cmp.Diff(want, b.String()); d != "" {
+		t.Error(d)
+	}
+}
+
+// screen is a terminal that knows the escape sequences that are used here.
+type screen struct {
+	lines []string // the last one is where the cursor is
+}
+
+func (s *screen) Write(b []byte) (int, error) {
+	if len(s.lines) == 0 {
+		s.lines = []string{""}
+	}
+	text := string(b)
+	if rest, ok := strings.CutPrefix(text, "\x1b["); ok {
+		var up int
+		for rest[0] >= '0' && rest[0] <= '9' {
+			up = 10*up + int(rest[0]-'0')
+			rest = rest[1:]
+		}
+		rest, ok = strings.CutPrefix(rest, "A\r\x1b[J")
+		if !ok {
+			return 0, errors.New("unknown escape sequence")
+		}
+		s.lines = append(s.lines[:len(s.lines)-1-up], "")
+		text = rest
+	}
+	for i, line := range strings.Split(text, "\n") {
+		if i > 0 {
+			s.lines = append(s.lines, "")
+		}
+		s.lines[len(s.lines)-1] += line
+	}
+	return len(b), nil
+}
+
+func TestProgressTerminal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var s screen
+		tick := make(chan time.Time)
+		width := 60
+		p := view.NewProgress(&s, view.ProgressOptions{
+			Terminal: true, Now: time.Now, Tick: tick,
+			Width: func() int { return width },
+		})
+		show := func(want ...string) {
+			t.Helper()
+			if d := cmp.Diff(append(want, ""), s.lines); d != "" {
+				t.Errorf("screen: %s", d)
+			}
+		}
+		role := spec.ID{Kind: spec.Role, Name: "r"}
+		user := spec.ID{Kind: spec.User, Name: "ü\x1b[2J"}
+
+		p.Started(role, "iam:GetRole")
+		show("  iam.role/r  iam:GetRole  0s", "  1 in flight, 0 finished")
+
+		time.Sleep(3 * time.Second)
+		p.Started(user, "iam:GetUser")
+		p.Started(role, "iam:CreateRole")
+		show("  iam.role/r  iam:CreateRole  3s", `  iam.user/ü\x1b[2J  iam:GetUser  0s`, "  2 in flight, 0 finished")
+
+		time.Sleep(2 * time.Second)
+		tick <- time.Now()
+		synctest.Wait()
+		show("  iam.role/r  iam:CreateRole  5s", `  iam.user/ü\x1b[2J  iam:GetUser  2s`, "  2 in flight, 0 finished")
+
+		if _, err := p.Write([]byte("a line of the log\n")); err != nil {
+			t.Error(err)
+		}
+		p.Finished(reconcile.Result{ID: role, Status: reconcile.Done, Action: reconcile.Create})
+		show("a line of the log", `  iam.user/ü\x1b[2J  iam:GetUser  2s`, "  1 in flight, 1 finished")
+
+		width = 15
+		tick <- time.Now()
+		synctest.Wait()
+		show("a line of the log", `  iam.user/ü\x`, "  1 in flight,")
+
+		p.Stop()
+		show("a line of the log")
+		p.Finished(reconcile.Result{ID: user})
+		if _, err := p.Write([]byte("another\n")); err != nil {
+			t.Error(err)
+		}
+		show("a line of the log", "another")
+	}) // which also waits for the goroutine to be gone
+}
+
+func TestProgressManyInFlight(t *testing.T) {
+	t.Parallel()
+	var s screen
+	p := view.NewProgress(&s, view.ProgressOptions{
+		Terminal: true, Now: func() time.Time { return time.Time{} }, Width: func() int { return 0 },
+	})
+	defer p.Stop()
+	for _, name := range strings.Split("abcdefghijkl", "") {
+		p.Started(spec.ID{Kind: spec.Role, Name: name}, "iam:GetRole")
+	}
+	if len(s.lines) != 10 || s.lines[8] != "  12 in flight, 0 finished" {
+		t.Errorf("screen: %q", s.lines)
+	}
+}
+
+func TestProgressConcurrent(t *testing.T) {
+	t.Parallel()
+	for _, terminal := range []bool{true, false} {
+		var s screen
+		p := view.NewProgress(&s, view.ProgressOptions{
+			Terminal: terminal, Now: func() time.Time { return time.Time{} }, Width: func() int { return 80 },
+		})
+		var wg sync.WaitGroup
+		for _, name := range strings.Split("abcdefghijkl", "") {
+			wg.Go(func() {
+				id := spec.ID{Kind: spec.Role, Name: name}
+				p.Started(id, "iam:GetRole")
+				p.Finished(reconcile.Result{ID: id, Action: reconcile.Create, Status: reconcile.Done})
+			})
+		}
+		wg.Wait()
+		p.Stop()
+		want := map[bool]int{true: 1, false: 13}[terminal]
+		if len(s.lines) != want {
+			t.Errorf("terminal %v: screen %q, want %d lines", terminal, s.lines, want)
+		}
+	}
+}

@@ -1,0 +1,258 @@
+// Package view shows what a run says: as text, as JSON, as Markdown, and while
+// it goes on.
+package view
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+)
+
+// TextOptions says how much a text report tells.
+type TextOptions struct {
+	Color   bool // false: not one escape sequence
+	Verbose bool // unchanged resources too
+	Quiet   bool // failures and the last line only
+}
+
+// Text writes the report for a reader at a terminal.
+func Text(w io.Writer, r *reconcile.Report, o TextOptions) error {
+	// A bufio.Writer keeps its first error, which Flush then returns.
+	t := textWriter{w: bufio.NewWriter(w), color: o.Color}
+	if o.Quiet {
+		for _, res := range r.Results {
+			if res.Status == reconcile.Failed {
+				t.resource(reconcile.Result{ID: res.ID, Status: res.Status, Err: res.Err})
+			}
+		}
+	} else {
+		t.line("", header(r))
+		t.line("", "")
+		listed := false
+		for _, res := range r.Results {
+			// A note is there to be read, whatever else is or is not to do.
+			if res.Status == reconcile.InSync && !o.Verbose && len(res.Notes) == 0 {
+				continue
+			}
+			t.resource(res)
+			listed = true
+		}
+		if listed {
+			t.line("", "")
+		}
+		t.outputs(r.Outputs)
+	}
+	if r.Interrupted {
+		t.line(yellow, interrupted)
+	}
+	t.line("", headline(r))
+	return t.w.Flush()
+}
+
+const interrupted = "Interrupted: what was not begun is left as it was."
+
+// SGR parameters of the colours.
+const (
+	red     = "31"
+	green   = "32"
+	yellow  = "33"
+	boldRed = "1;31"
+	dim     = "2"
+)
+
+type textWriter struct {
+	w     *bufio.Writer
+	color bool
+}
+
+// line writes text, which must be printable already, in a colour.
+func (t textWriter) line(color, text string) {
+	if t.color && color != "" {
+		fmt.Fprintf(t.w, "\x1b[%sm%s\x1b[0m\n", color, text)
+		return
+	}
+	fmt.Fprintln(t.w, text)
+}
+
+func (t textWriter) resource(res reconcile.Result) {
+	s := signOf(res)
+	t.line(signColor(s), "  "+s+" "+printable(res.ID.String()))
+	const indent = "      "
+	if res.Status == reconcile.Skipped {
+		t.line(yellow, indent+oneLine(reason("skipped", res.Err)))
+		return
+	}
+	for _, d := range res.Diffs {
+		t.diff(indent, d)
+	}
+	if len(res.Calls) > 0 {
+		t.line(dim, indent+"calls: "+calls(res.Calls))
+	}
+	for _, note := range res.Notes {
+		t.line("", indent+"note: "+printable(note))
+	}
+	if res.Status == reconcile.Failed {
+		for i, line := range strings.Split(reason("error", res.Err), "\n") {
+			if i > 0 {
+				line = "  " + line
+			}
+			t.line(boldRed, indent+line)
+		}
+	}
+}
+
+// reason says why. Its text is printable, in one line or several.
+func reason(what string, err error) string {
+	if err == nil {
+		return what
+	}
+	return what + ": " + strings.Join(printableLines(err.Error()), "\n")
+}
+
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }
+
+// calls lists API calls, a run of the same one as one with its number.
+func calls(names []string) string {
+	var b strings.Builder
+	for i := 0; i < len(names); {
+		n := 1
+		for i+n < len(names) && names[i+n] == names[i] {
+			n++
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(printable(names[i]))
+		if n > 1 {
+			fmt.Fprintf(&b, " (%d times)", n)
+		}
+		i += n
+	}
+	return b.String()
+}
+
+func (t textWriter) diff(indent string, d reconcile.Diff) {
+	var before, after []string
+	if d.Before != nil {
+		before = render(d.Before)
+	}
+	if d.After != nil {
+		after = render(d.After)
+	}
+	s := diffSign(d)
+	head := indent + s + " " + printable(d.Path) + ":"
+	switch {
+	case len(before) <= 1 && len(after) <= 1:
+		values := append(before, after...)
+		t.line(signColor(s), head+" "+strings.Join(values, " -> "))
+	case s != "~":
+		t.line(signColor(s), head)
+		for _, line := range append(before, after...) {
+			t.line(signColor(s), indent+"    "+line)
+		}
+	default:
+		t.line(signColor(s), head)
+		for _, line := range before {
+			t.line(red, indent+"    - "+line)
+		}
+		for _, line := range after {
+			t.line(green, indent+"    + "+line)
+		}
+	}
+}
+
+func (t textWriter) outputs(outputs []reconcile.Output) {
+	if len(outputs) == 0 {
+		return
+	}
+	t.line("", "Outputs:")
+	for _, o := range outputs {
+		t.line("", "  "+printable(o.Name)+" = "+outputValue(o))
+	}
+	t.line("", "")
+}
+
+func outputValue(o reconcile.Output) string {
+	if o.Value == nil {
+		return "(known after the run)"
+	}
+	return printable(*o.Value)
+}
+
+// signOf marks a resource: as Terraform does where it has been dealt with,
+// with "!" where it has not.
+func signOf(res reconcile.Result) string {
+	switch {
+	case res.Status == reconcile.Failed || res.Status == reconcile.Skipped:
+		return "!"
+	case res.Action == reconcile.Create:
+		return "+"
+	case res.Action == reconcile.Update:
+		return "~"
+	}
+	return " "
+}
+
+func diffSign(d reconcile.Diff) string {
+	switch {
+	case d.Before == nil:
+		return "+"
+	case d.After == nil:
+		return "-"
+	}
+	return "~"
+}
+
+func signColor(sign string) string {
+	switch sign {
+	case "+":
+		return green
+	case "~":
+		return yellow
+	case "-":
+		return red
+	case "!":
+		return boldRed
+	}
+	return ""
+}
+
+// header says what was looked at. The account is not known where not even the
+// question for it was answered.
+func header(r *reconcile.Report) string {
+	text := r.Project + "/" + r.Environment
+	if r.Account != "" {
+		text += ", account " + r.Account
+	}
+	if r.Region != "" {
+		text += ", region " + r.Region
+	}
+	return printable(text)
+}
+
+// headline is the last line of a text report and the first of a Markdown one.
+func headline(r *reconcile.Report) string {
+	s := r.Summary()
+	if s.Create+s.Update+s.Failed+s.Skipped == 0 && !r.Interrupted {
+		spec := r.Spec
+		if spec == "-" {
+			spec = "the spec"
+		}
+		return "No changes. AWS matches " + printable(cmp.Or(spec, "the spec")) + "."
+	}
+	var trouble string
+	if s.Failed > 0 {
+		trouble += fmt.Sprintf(", %d failed", s.Failed)
+	}
+	if s.Skipped > 0 {
+		trouble += fmt.Sprintf(", %d skipped", s.Skipped)
+	}
+	if r.DryRun {
+		return fmt.Sprintf("Plan: %d to create, %d to update%s. Nothing was changed (dry run).", s.Create, s.Update, trouble)
+	}
+	return fmt.Sprintf("Done: %d created, %d updated, %d unchanged%s.", s.Create, s.Update, s.Unchanged, trouble)
+}

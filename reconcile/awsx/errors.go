@@ -1,0 +1,175 @@
+package awsx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+)
+
+// A CallError is a failed API call, told in one line: the call, AWS's code
+// and message, and the request id that AWS's support asks for.
+type CallError struct {
+	Call      string // "iam:AttachRolePolicy"
+	Code      string // "AccessDenied"; "" where AWS gave no answer that could be read
+	Message   string
+	RequestID string // "" where there was no answer
+	Attempts  int    // more than 1 where it was tried again in vain
+	Err       error  // the SDK's error
+}
+
+func (e *CallError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Call)
+	if e.Code != "" {
+		b.WriteString(": " + e.Code)
+	}
+	b.WriteString(": " + e.Message)
+	switch {
+	case e.RequestID != "" && e.Attempts > 1:
+		fmt.Fprintf(&b, " (%d attempts, request id %s)", e.Attempts, e.RequestID)
+	case e.RequestID != "":
+		fmt.Fprintf(&b, " (request id %s)", e.RequestID)
+	case e.Attempts > 1:
+		fmt.Fprintf(&b, " (%d attempts)", e.Attempts)
+	}
+	return b.String()
+}
+
+func (e *CallError) Unwrap() error { return e.Err }
+
+// Clean puts a CallError in the place of the SDK's error. Errors of other
+// origin come back as they are.
+func Clean(err error) error {
+	if _, ok := errors.AsType[*CallError](err); ok || err == nil {
+		return err
+	}
+	op, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok {
+		return err
+	}
+	e := &CallError{Call: callName(op.ServiceID, op.OperationName), Err: err, Attempts: 1}
+	if m, ok := errors.AsType[*retry.MaxAttemptsError](err); ok {
+		e.Attempts = m.Attempt
+	}
+	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		e.RequestID = r.ServiceRequestID()
+	}
+	api, isAPI := errors.AsType[smithy.APIError](err)
+	switch {
+	case isAPI:
+		e.Code, e.Message = api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
+		if e.Message == "" {
+			e.Message = "aws gave no message"
+		}
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		e.Message = "no answer within the timeout"
+	case errors.Is(err, context.Canceled):
+		e.Message = "canceled"
+	case isUnreadable(err):
+		e.Message = "the answer cannot be read: " + root(err).Error()
+	default:
+		e.Message = root(err).Error()
+	}
+	return e
+}
+
+// Code is AWS's error code, or "" where err is no answer of AWS's.
+func Code(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// Mentions says that AWS's message has the words, in whatever case. AWS tells
+// some conditions apart by their message only.
+func Mentions(err error, words string) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && strings.Contains(strings.ToLower(api.ErrorMessage()), strings.ToLower(words))
+}
+
+// Unclear says that a call may have taken effect although it failed: no
+// answer, one that cannot be read, a fault of the service, or a create that
+// finds its own work. Looking again tells.
+func Unclear(err error) bool {
+	switch Code(err) {
+	case "EntityAlreadyExists", "BucketAlreadyOwnedByYou", "RepositoryAlreadyExistsException",
+		"ResourceAlreadyExistsException", "ResourceExistsException":
+		return true
+	}
+	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok && r.HTTPStatusCode() >= 500 {
+		return true
+	}
+	if isUnreadable(err) || isTimeout(err) {
+		return true
+	}
+	if c, ok := errors.AsType[interface {
+		error
+		ConnectionError() bool
+	}](err); ok && c.ConnectionError() {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// Throttled says that AWS refused the call for its rate, which is certain to
+// have had no effect.
+func Throttled(err error) bool {
+	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary &&
+		Code(err) != "LimitExceededException"
+}
+
+func isTimeout(err error) bool {
+	t, ok := errors.AsType[net.Error](err)
+	return ok && t.Timeout()
+}
+
+func isUnreadable(err error) bool {
+	_, ok := errors.AsType[*smithy.DeserializationError](err)
+	return ok
+}
+
+func root(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+func describeCode(err error) string {
+	if code := Code(err); code != "" {
+		return code
+	}
+	switch {
+	case isTimeout(err):
+		return "timeout"
+	case isUnreadable(err):
+		return "unreadable answer"
+	}
+	return "no answer"
+}
+
+// callName is a call as IAM's actions name it, which is what a reader types
+// into a policy when it is denied.
+func callName(serviceID, operation string) string {
+	switch serviceID {
+	case "CloudWatch Logs":
+		return "logs:" + operation
+	case "Secrets Manager":
+		return "secretsmanager:" + operation
+	case "Resource Groups Tagging API":
+		return "tag:" + operation
+	}
+	return strings.ToLower(serviceID) + ":" + operation
+}

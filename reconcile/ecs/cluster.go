@@ -1,0 +1,290 @@
+// Package ecs keeps clusters and task definitions.
+package ecs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// ClusterAPI is what a cluster needs of ECS.
+type ClusterAPI interface {
+	CreateCluster(context.Context, *ecs.CreateClusterInput, ...func(*ecs.Options)) (*ecs.CreateClusterOutput, error)
+	DescribeClusters(context.Context, *ecs.DescribeClustersInput, ...func(*ecs.Options)) (*ecs.DescribeClustersOutput, error)
+	UpdateCluster(context.Context, *ecs.UpdateClusterInput, ...func(*ecs.Options)) (*ecs.UpdateClusterOutput, error)
+	PutClusterCapacityProviders(context.Context, *ecs.PutClusterCapacityProvidersInput, ...func(*ecs.Options)) (*ecs.PutClusterCapacityProvidersOutput, error)
+	TagResource(context.Context, *ecs.TagResourceInput, ...func(*ecs.Options)) (*ecs.TagResourceOutput, error)
+	UntagResource(context.Context, *ecs.UntagResourceInput, ...func(*ecs.Options)) (*ecs.UntagResourceOutput, error)
+}
+
+var _ ClusterAPI = (*ecs.Client)(nil)
+
+// Cluster keeps one cluster.
+type Cluster struct {
+	api  ClusterAPI
+	env  reconcile.Env
+	want spec.ECSCluster
+	list *awsx.Shared[*types.Cluster]
+}
+
+// NewClusters prepares the clusters of the spec, which are read together.
+func NewClusters(api ClusterAPI, env reconcile.Env, wants []spec.ECSCluster) []*Cluster {
+	var names []string
+	for _, w := range wants {
+		names = append(names, w.Name)
+	}
+	list := awsx.NewShared(
+		func(ctx context.Context, names []string) (map[string]*types.Cluster, error) {
+			return describeClusters(ctx, api, names)
+		},
+		func(ctx context.Context, name string) (*types.Cluster, error) {
+			found, err := describeClusters(ctx, api, []string{name})
+			return found[name], err
+		},
+		names...,
+	)
+	var all []*Cluster
+	for _, w := range wants {
+		all = append(all, &Cluster{api: api, env: env, want: w, list: list})
+	}
+	return all
+}
+
+// ID is the cluster's address.
+func (c *Cluster) ID() spec.ID { return spec.ID{Kind: spec.Cluster, Name: c.want.Name} }
+
+// Needs lists what the spec's cluster refers to.
+func (c *Cluster) Needs() []spec.ID { return c.want.Needs }
+
+// Plan reads the cluster and says what is to do.
+func (c *Cluster) Plan(ctx context.Context) (reconcile.Plan, error) {
+	live, err := c.list.Get(ctx, c.want.Name)
+	if err != nil {
+		return reconcile.Plan{}, err
+	}
+	steps, err := c.diff(live)
+	return reconcile.Plan{Exists: live != nil, Steps: steps}, err
+}
+
+func (c *Cluster) arn() *string {
+	return aws.String(fmt.Sprintf("arn:%s:ecs:%s:%s:cluster/%s", c.env.Partition, c.env.Region, c.env.Account, c.want.Name))
+}
+
+// batch is the most that DescribeClusters takes.
+const batch = 100
+
+// describeClusters answers with the clusters that are alive. A deleted one
+// goes on being described, as INACTIVE, for a while, and its name is free.
+func describeClusters(ctx context.Context, api ClusterAPI, names []string) (map[string]*types.Cluster, error) {
+	found := make(map[string]*types.Cluster, len(names))
+	for chunk := range slices.Chunk(names, batch) {
+		out, err := api.DescribeClusters(ctx, &ecs.DescribeClustersInput{
+			Clusters: chunk,
+			Include:  []types.ClusterField{types.ClusterFieldTags, types.ClusterFieldSettings, types.ClusterFieldConfigurations},
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range out.Failures {
+			if aws.ToString(f.Reason) != "MISSING" {
+				return nil, fmt.Errorf("aws does not describe %s: %s %s", aws.ToString(f.Arn), aws.ToString(f.Reason), aws.ToString(f.Detail))
+			}
+		}
+		for _, cluster := range out.Clusters {
+			if aws.ToString(cluster.Status) != "INACTIVE" {
+				found[aws.ToString(cluster.ClusterName)] = &cluster
+			}
+		}
+	}
+	return found, nil
+}
+
+func (c *Cluster) diff(live *types.Cluster) ([]reconcile.Step, error) {
+	var steps []reconcile.Step
+	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
+		if len(diffs) > 0 {
+			steps = append(steps, reconcile.Step{Call: call, Does: does + " " + c.ID().String(), Diffs: diffs, Do: do})
+		}
+	}
+
+	put, remove, tags, err := c.env.Tags(c.want.Tags).Diff(tagMap(live))
+	if err != nil {
+		return nil, err
+	}
+	if live == nil {
+		diffs := []reconcile.Diff{{Path: "name", After: c.want.Name}}
+		diffs = append(diffs, c.settingsDiff(nil)...)
+		diffs = append(diffs, c.configurationDiff(nil)...)
+		diffs = append(diffs, c.capacityDiff(nil)...)
+		step("ecs:CreateCluster", "create", append(diffs, tags...), c.create)
+		return steps, nil
+	}
+
+	if status := aws.ToString(live.Status); status != "ACTIVE" {
+		return nil, fmt.Errorf("the cluster's status is %s, in which ECS takes no change; run again once it is ACTIVE", status)
+	}
+	sets, takes := reconcile.SplitTags(tags)
+	step("ecs:TagResource", "tag", sets, func(ctx context.Context) error {
+		_, err := c.api.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: c.arn(), Tags: tagList(put)})
+		return err
+	})
+	step("ecs:UntagResource", "untag", takes, func(ctx context.Context) error {
+		_, err := c.api.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: c.arn(), TagKeys: remove})
+		return err
+	})
+	step("ecs:UpdateCluster", "update", append(c.settingsDiff(live), c.configurationDiff(live)...), c.update)
+	step("ecs:PutClusterCapacityProviders", "set the capacity providers of", c.capacityDiff(live), func(ctx context.Context) error {
+		return c.putCapacity(ctx, live)
+	})
+	return steps, nil
+}
+
+// settingsDiff compares the settings that the spec names. A setting has no
+// off-state that could be told from its default, which the account decides,
+// so one that the spec does not name is not managed.
+func (c *Cluster) settingsDiff(live *types.Cluster) []reconcile.Diff {
+	before, after := map[string]any{}, map[string]any{}
+	for _, s := range c.want.Settings {
+		after[string(s.Name)] = aws.ToString(s.Value)
+	}
+	if live != nil {
+		for _, s := range live.Settings {
+			if _, managed := after[string(s.Name)]; managed {
+				before[string(s.Name)] = aws.ToString(s.Value)
+			}
+		}
+	}
+	return reconcile.Compare("settings", before, after)
+}
+
+func (c *Cluster) configurationDiff(live *types.Cluster) []reconcile.Diff {
+	if c.want.Configuration == nil {
+		return nil
+	}
+	var is *types.ClusterConfiguration
+	if live != nil {
+		is = live.Configuration
+	}
+	return reconcile.Compare("configuration", treeOf(is), treeOf(c.want.Configuration))
+}
+
+func (c *Cluster) capacityDiff(live *types.Cluster) []reconcile.Diff {
+	var diffs []reconcile.Diff
+	if live == nil {
+		live = &types.Cluster{}
+	}
+	if c.want.CapacityProviders != nil {
+		diffs = reconcile.Compare("capacityProviders", set(live.CapacityProviders), set(c.want.CapacityProviders))
+	}
+	if c.want.DefaultCapacityProviderStrategy != nil {
+		diffs = append(diffs, reconcile.Compare("defaultCapacityProviderStrategy",
+			strategy(live.DefaultCapacityProviderStrategy), strategy(c.want.DefaultCapacityProviderStrategy))...)
+	}
+	return diffs
+}
+
+// The order of providers and of a strategy's items means nothing, so both are
+// compared by name.
+func set(names []string) any {
+	tree := map[string]any{}
+	for _, n := range names {
+		tree[n] = n
+	}
+	return tree
+}
+
+func strategy(items []types.CapacityProviderStrategyItem) any {
+	tree := map[string]any{}
+	for _, i := range items {
+		tree[aws.ToString(i.CapacityProvider)] = map[string]any{"base": i.Base, "weight": i.Weight}
+	}
+	return tree
+}
+
+// linkedRoleBudget covers the first cluster of an account: ECS makes its
+// service-linked role then, and cannot assume it at once.
+const linkedRoleBudget = 2 * time.Minute
+
+func (c *Cluster) create(ctx context.Context) error {
+	passing := func(err error) bool {
+		_, invalid := errors.AsType[*types.InvalidParameterException](err)
+		return invalid && awsx.Mentions(err, "service linked role")
+	}
+	return awsx.Patiently(ctx, c.env.Pause, linkedRoleBudget, passing, func(ctx context.Context) error {
+		_, err := c.api.CreateCluster(ctx, &ecs.CreateClusterInput{
+			ClusterName:                     &c.want.Name,
+			Settings:                        c.want.Settings,
+			Configuration:                   c.want.Configuration,
+			CapacityProviders:               c.want.CapacityProviders,
+			DefaultCapacityProviderStrategy: c.want.DefaultCapacityProviderStrategy,
+			Tags:                            tagList(c.env.Tags(c.want.Tags).Create()),
+		})
+		return err
+	})
+}
+
+func (c *Cluster) update(ctx context.Context) error {
+	_, err := c.api.UpdateCluster(ctx, &ecs.UpdateClusterInput{
+		Cluster: &c.want.Name, Settings: c.want.Settings, Configuration: c.want.Configuration,
+	})
+	return err
+}
+
+// putCapacity writes both lists, since the call replaces both: the one that
+// the spec leaves out goes back as it is.
+func (c *Cluster) putCapacity(ctx context.Context, live *types.Cluster) error {
+	in := &ecs.PutClusterCapacityProvidersInput{
+		Cluster:                         &c.want.Name,
+		CapacityProviders:               live.CapacityProviders,
+		DefaultCapacityProviderStrategy: live.DefaultCapacityProviderStrategy,
+	}
+	if c.want.CapacityProviders != nil {
+		in.CapacityProviders = c.want.CapacityProviders
+	}
+	if c.want.DefaultCapacityProviderStrategy != nil {
+		in.DefaultCapacityProviderStrategy = c.want.DefaultCapacityProviderStrategy
+	}
+	// Both are required on the wire, empty or not.
+	if in.CapacityProviders == nil {
+		in.CapacityProviders = []string{}
+	}
+	if in.DefaultCapacityProviderStrategy == nil {
+		in.DefaultCapacityProviderStrategy = []types.CapacityProviderStrategyItem{}
+	}
+	_, err := c.api.PutClusterCapacityProviders(ctx, in)
+	return err
+}
+
+func tagMap(live *types.Cluster) map[string]string {
+	if live == nil {
+		return nil
+	}
+	return tags(live.Tags)
+}
+
+func tags(list []types.Tag) map[string]string {
+	m := make(map[string]string, len(list))
+	for _, t := range list {
+		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return m
+}
+
+func tagList(tags map[string]string) []types.Tag {
+	list := make([]types.Tag, 0, len(tags))
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		list = append(list, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
+	}
+	return list
+}

@@ -1,0 +1,337 @@
+package iam
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	tagging "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/policy"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// DetailsAPI reads an account by the page.
+type DetailsAPI interface {
+	GetAccountAuthorizationDetails(context.Context, *iam.GetAccountAuthorizationDetailsInput, ...func(*iam.Options)) (*iam.GetAccountAuthorizationDetailsOutput, error)
+	ListRoles(context.Context, *iam.ListRolesInput, ...func(*iam.Options)) (*iam.ListRolesOutput, error)
+}
+
+var _ DetailsAPI = (*iam.Client)(nil)
+
+// TaggingAPI reads tags by the page.
+type TaggingAPI interface {
+	GetResources(context.Context, *tagging.GetResourcesInput, ...func(*tagging.Options)) (*tagging.GetResourcesOutput, error)
+}
+
+var _ TaggingAPI = (*tagging.Client)(nil)
+
+// many is the number of policies, roles and users above which an account is
+// read by the page. One by one each costs two calls; the pages cost a call a
+// thousand entities, whosever they are, and none says all.
+const many = 50
+
+// byThePage is a reader whose first answer for each resource comes from
+// GetAccountAuthorizationDetails. That has no role's description or session
+// duration (ListRoles has), and no policy's description or tags (the tagging
+// API has the tags). Whatever asks again is read by itself, and everything is
+// where a page cannot be had: the calls may be denied.
+func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM, direct reader) reader {
+	d := &details{api: api, tagging: tags, env: env, want: want}
+
+	var arns, names, users []string
+	for _, p := range want.Policies {
+		arns = append(arns, policyARN(env, p))
+	}
+	byName := map[string]spec.IAMRole{}
+	for _, r := range want.Roles {
+		names = append(names, r.Name)
+		byName[r.Name] = r
+	}
+	byUser := map[string]spec.IAMUser{}
+	for _, u := range want.Users {
+		users = append(users, u.Name)
+		byUser[u.Name] = u
+	}
+
+	policies := awsx.NewShared(d.policies, direct.policy, arns...)
+	roles := awsx.NewShared(d.roles, func(ctx context.Context, name string) (*role, error) {
+		return direct.role(ctx, byName[name])
+	}, names...)
+	bases := awsx.NewShared(d.users, direct.user, users...)
+	held := awsx.NewShared(d.grants, func(ctx context.Context, name string) (*grants, error) {
+		return direct.grants(ctx, byUser[name])
+	}, users...)
+
+	return reader{
+		policy: policies.Get,
+		role:   func(ctx context.Context, want spec.IAMRole) (*role, error) { return roles.Get(ctx, want.Name) },
+		user:   bases.Get,
+		grants: func(ctx context.Context, want spec.IAMUser) (*grants, error) { return held.Get(ctx, want.Name) },
+	}
+}
+
+// details holds an account's pages once they are read.
+type details struct {
+	api     API
+	tagging TaggingAPI
+	env     reconcile.Env
+	want    spec.IAM
+
+	once sync.Once
+	page pages
+	err  error
+}
+
+type pages struct {
+	policies map[string]types.ManagedPolicyDetail // by ARN
+	roles    map[string]types.RoleDetail          // by name
+	users    map[string]types.UserDetail          // by name
+}
+
+func (d *details) read(ctx context.Context) (pages, error) {
+	d.once.Do(func() {
+		d.page = pages{
+			policies: map[string]types.ManagedPolicyDetail{},
+			roles:    map[string]types.RoleDetail{},
+			users:    map[string]types.UserDetail{},
+		}
+		all := iam.NewGetAccountAuthorizationDetailsPaginator(d.api, &iam.GetAccountAuthorizationDetailsInput{
+			Filter:   []types.EntityType{types.EntityTypeUser, types.EntityTypeRole, types.EntityTypeLocalManagedPolicy},
+			MaxItems: aws.Int32(1000),
+		})
+		for all.HasMorePages() {
+			page, err := all.NextPage(ctx)
+			if err != nil {
+				d.err = err
+				return
+			}
+			for _, p := range page.Policies {
+				d.page.policies[aws.ToString(p.Arn)] = p
+			}
+			for _, r := range page.RoleDetailList {
+				d.page.roles[aws.ToString(r.RoleName)] = r
+			}
+			for _, u := range page.UserDetailList {
+				d.page.users[aws.ToString(u.UserName)] = u
+			}
+		}
+	})
+	return d.page, d.err
+}
+
+func (d *details) policies(ctx context.Context, arns []string) (map[string]*managedPolicy, error) {
+	var page pages
+	var tags map[string]map[string]string
+	reads, readCtx := errgroup.WithContext(ctx)
+	reads.Go(func() (err error) {
+		page, err = d.read(readCtx)
+		return err
+	})
+	reads.Go(func() error {
+		// Without the tagging API the tags are read policy by policy below.
+		tags, _ = d.policyTags(readCtx)
+		return nil
+	})
+	if err := reads.Wait(); err != nil {
+		return nil, err
+	}
+
+	wants := map[string]spec.IAMPolicy{}
+	for _, p := range d.want.Policies {
+		wants[policyARN(d.env, p)] = p
+	}
+	found := make(map[string]*managedPolicy, len(arns))
+	var mu sync.Mutex
+	reads, readCtx = errgroup.WithContext(ctx)
+	for _, arn := range arns {
+		detail, ok := page.policies[arn]
+		if !ok {
+			continue
+		}
+		// The tagging API's index lags behind IAM and knows no resource that
+		// never had a tag, so it can say that all is well, and no more.
+		if put, remove, _, err := d.env.Tags(wants[arn].Tags).Diff(tags[arn]); err != nil || len(put)+len(remove) > 0 {
+			reads.Go(func() error {
+				p, err := describePolicy(readCtx, d.api, arn)
+				mu.Lock()
+				defer mu.Unlock()
+				found[arn] = p
+				return err
+			})
+			continue
+		}
+		p, err := detailPolicy(detail, tags[arn])
+		if err != nil {
+			return nil, err
+		}
+		mu.Lock()
+		found[arn] = p
+		mu.Unlock()
+	}
+	return found, reads.Wait()
+}
+
+func detailPolicy(detail types.ManagedPolicyDetail, tags map[string]string) (*managedPolicy, error) {
+	for _, v := range detail.PolicyVersionList {
+		if v.IsDefaultVersion {
+			document, err := policy.Decode(aws.ToString(v.Document))
+			return &managedPolicy{document: document, tags: tags}, err
+		}
+	}
+	return nil, fmt.Errorf("aws answered no default version of %s", aws.ToString(detail.Arn))
+}
+
+// policyTags reads the tags of all tagged policies of the account. IAM's
+// resources are indexed in the region in which IAM is signed.
+func (d *details) policyTags(ctx context.Context) (map[string]map[string]string, error) {
+	tags := map[string]map[string]string{}
+	all := tagging.NewGetResourcesPaginator(d.tagging, &tagging.GetResourcesInput{
+		ResourceTypeFilters: []string{"iam:policy"}, ResourcesPerPage: aws.Int32(100),
+	})
+	for all.HasMorePages() {
+		page, err := all.NextPage(ctx, func(o *tagging.Options) { o.Region = globalRegion(d.env.Partition) })
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.ResourceTagMappingList {
+			t := make(map[string]string, len(r.Tags))
+			for _, tag := range r.Tags {
+				t[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+			}
+			tags[aws.ToString(r.ResourceARN)] = t
+		}
+	}
+	return tags, nil
+}
+
+func globalRegion(partition string) string {
+	switch partition {
+	case "aws-cn":
+		return "cn-north-1"
+	case "aws-us-gov":
+		return "us-gov-west-1"
+	}
+	return "us-east-1"
+}
+
+func (d *details) roles(ctx context.Context, names []string) (map[string]*role, error) {
+	var page pages
+	var listed map[string]types.Role
+	reads, ctx := errgroup.WithContext(ctx)
+	reads.Go(func() (err error) {
+		page, err = d.read(ctx)
+		return err
+	})
+	for _, r := range d.want.Roles {
+		if r.Description != nil || r.MaxSessionDuration != nil {
+			reads.Go(func() (err error) {
+				listed, err = d.listRoles(ctx)
+				return err
+			})
+			break
+		}
+	}
+	if err := reads.Wait(); err != nil {
+		return nil, err
+	}
+	found := make(map[string]*role, len(names))
+	for _, name := range names {
+		detail, ok := page.roles[name]
+		if !ok {
+			continue
+		}
+		trust, err := policy.Decode(aws.ToString(detail.AssumeRolePolicyDocument))
+		if err != nil {
+			return nil, err
+		}
+		inline, err := inlineDocuments(detail.RolePolicyList)
+		if err != nil {
+			return nil, err
+		}
+		found[name] = &role{
+			path:               aws.ToString(detail.Path),
+			description:        aws.ToString(listed[name].Description),
+			maxSessionDuration: aws.ToInt32(listed[name].MaxSessionDuration),
+			trust:              trust,
+			tags:               tagMap(detail.Tags),
+			grants: grants{
+				attached: attachedARNs(detail.AttachedManagedPolicies),
+				inline:   inline,
+				boundary: boundaryARN(detail.PermissionsBoundary),
+			},
+		}
+	}
+	return found, nil
+}
+
+func (d *details) listRoles(ctx context.Context) (map[string]types.Role, error) {
+	roles := map[string]types.Role{}
+	all := iam.NewListRolesPaginator(d.api, &iam.ListRolesInput{MaxItems: aws.Int32(1000)})
+	for all.HasMorePages() {
+		page, err := all.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Roles {
+			roles[aws.ToString(r.RoleName)] = r
+		}
+	}
+	return roles, nil
+}
+
+func (d *details) users(ctx context.Context, names []string) (map[string]*userBase, error) {
+	page, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]*userBase, len(names))
+	for _, name := range names {
+		if detail, ok := page.users[name]; ok {
+			found[name] = &userBase{
+				path:     aws.ToString(detail.Path),
+				tags:     tagMap(detail.Tags),
+				boundary: boundaryARN(detail.PermissionsBoundary),
+			}
+		}
+	}
+	return found, nil
+}
+
+func (d *details) grants(ctx context.Context, names []string) (map[string]*grants, error) {
+	page, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]*grants, len(names))
+	for _, name := range names {
+		detail, ok := page.users[name]
+		if !ok {
+			continue
+		}
+		inline, err := inlineDocuments(detail.UserPolicyList)
+		if err != nil {
+			return nil, err
+		}
+		found[name] = &grants{attached: attachedARNs(detail.AttachedManagedPolicies), inline: inline}
+	}
+	return found, nil
+}
+
+func inlineDocuments(list []types.PolicyDetail) (map[string]string, error) {
+	documents := map[string]string{}
+	for _, p := range list {
+		document, err := policy.Decode(aws.ToString(p.PolicyDocument))
+		if err != nil {
+			return nil, err
+		}
+		documents[aws.ToString(p.PolicyName)] = document
+	}
+	return documents, nil
+}

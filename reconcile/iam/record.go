@@ -1,0 +1,68 @@
+package iam
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+)
+
+// keyTag is the user's tag that holds all that the product has to remember of
+// the user's access key, as words that IAM allows in a tag's value:
+//
+//	creating=2026-11-23T18:00:00Z standing=AKIA…+AKIA…
+//	current=AKIA… since=2026-11-23T18:00:02Z
+//
+// One tag, so that each change of it is a single write.
+const keyTag = reconcile.OwnPrefix + "access-key"
+
+type record struct {
+	current string    // the committed key
+	since   time.Time // when it was committed
+
+	creating time.Time // when the making of a key was begun that is not committed
+	standing []string  // the keys that stood then
+}
+
+func (r record) String() string {
+	var words []string
+	word := func(key, value string) { words = append(words, key+"="+value) }
+	if r.current != "" {
+		word("current", r.current)
+	}
+	if !r.since.IsZero() {
+		word("since", r.since.UTC().Format(time.RFC3339))
+	}
+	if !r.creating.IsZero() {
+		word("creating", r.creating.UTC().Format(time.RFC3339))
+	}
+	if len(r.standing) > 0 {
+		word("standing", strings.Join(r.standing, "+"))
+	}
+	return strings.Join(words, " ")
+}
+
+func parseRecord(text string) (record, error) {
+	var r record
+	for word := range strings.FieldsSeq(text) {
+		key, value, _ := strings.Cut(word, "=")
+		var err error
+		switch key {
+		case "current":
+			r.current = value
+		case "since":
+			r.since, err = time.Parse(time.RFC3339, value)
+		case "creating":
+			r.creating, err = time.Parse(time.RFC3339, value)
+		case "standing":
+			r.standing = strings.Split(value, "+")
+		default:
+			err = fmt.Errorf("%q is no word of it", key)
+		}
+		if err != nil {
+			return record{}, fmt.Errorf("the user's tag %s says %q, which cannot be read (%w); it records which key is the stack's, so restore it by hand", keyTag, text, err)
+		}
+	}
+	return r, nil
+}

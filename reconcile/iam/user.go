@@ -1,0 +1,253 @@
+package iam
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/policy"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// UserAPI is what a user needs of IAM. Every call names the user: without a
+// name IAM takes the caller.
+type UserAPI interface {
+	GetUser(context.Context, *iam.GetUserInput, ...func(*iam.Options)) (*iam.GetUserOutput, error)
+	CreateUser(context.Context, *iam.CreateUserInput, ...func(*iam.Options)) (*iam.CreateUserOutput, error)
+	TagUser(context.Context, *iam.TagUserInput, ...func(*iam.Options)) (*iam.TagUserOutput, error)
+	UntagUser(context.Context, *iam.UntagUserInput, ...func(*iam.Options)) (*iam.UntagUserOutput, error)
+
+	ListAttachedUserPolicies(context.Context, *iam.ListAttachedUserPoliciesInput, ...func(*iam.Options)) (*iam.ListAttachedUserPoliciesOutput, error)
+	AttachUserPolicy(context.Context, *iam.AttachUserPolicyInput, ...func(*iam.Options)) (*iam.AttachUserPolicyOutput, error)
+	DetachUserPolicy(context.Context, *iam.DetachUserPolicyInput, ...func(*iam.Options)) (*iam.DetachUserPolicyOutput, error)
+
+	ListUserPolicies(context.Context, *iam.ListUserPoliciesInput, ...func(*iam.Options)) (*iam.ListUserPoliciesOutput, error)
+	GetUserPolicy(context.Context, *iam.GetUserPolicyInput, ...func(*iam.Options)) (*iam.GetUserPolicyOutput, error)
+	PutUserPolicy(context.Context, *iam.PutUserPolicyInput, ...func(*iam.Options)) (*iam.PutUserPolicyOutput, error)
+	DeleteUserPolicy(context.Context, *iam.DeleteUserPolicyInput, ...func(*iam.Options)) (*iam.DeleteUserPolicyOutput, error)
+
+	PutUserPermissionsBoundary(context.Context, *iam.PutUserPermissionsBoundaryInput, ...func(*iam.Options)) (*iam.PutUserPermissionsBoundaryOutput, error)
+	DeleteUserPermissionsBoundary(context.Context, *iam.DeleteUserPermissionsBoundaryInput, ...func(*iam.Options)) (*iam.DeleteUserPermissionsBoundaryOutput, error)
+}
+
+var _ UserAPI = (*iam.Client)(nil)
+
+// User keeps one user, but for the access key, which is a resource of its
+// own.
+type User struct {
+	api  UserAPI
+	env  reconcile.Env
+	want spec.IAMUser
+
+	base   func(context.Context) (*userBase, error) // nil: absent
+	grants func(context.Context) (*grants, error)   // nil: absent
+}
+
+// ID is the user's address.
+func (u *User) ID() spec.ID { return spec.ID{Kind: spec.User, Name: u.want.Name} }
+
+// Needs lists what the spec's user refers to.
+func (u *User) Needs() []spec.ID { return u.want.Needs }
+
+// Plan reads the user and says what is to do.
+func (u *User) Plan(ctx context.Context) (reconcile.Plan, error) {
+	var live user
+	reads, ctx := errgroup.WithContext(ctx)
+	reads.Go(func() (err error) {
+		live.base, err = u.base(ctx)
+		return err
+	})
+	reads.Go(func() (err error) {
+		live.grants, err = u.grants(ctx)
+		return err
+	})
+	if err := reads.Wait(); err != nil {
+		return reconcile.Plan{}, err
+	}
+	steps, err := u.diff(live)
+	return reconcile.Plan{Exists: live.base != nil, Steps: steps}, err
+}
+
+type user struct {
+	base   *userBase // nil: absent
+	grants *grants   // nil: absent
+}
+
+// userBase is what the user and its access key both look at.
+type userBase struct {
+	path     string
+	tags     map[string]string
+	boundary string
+}
+
+func describeUserBase(ctx context.Context, api UserAPI, name string) (*userBase, error) {
+	out, err := api.GetUser(ctx, &iam.GetUserInput{UserName: &name})
+	if awsx.Code(err) == "NoSuchEntity" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &userBase{
+		path:     aws.ToString(out.User.Path),
+		tags:     tagMap(out.User.Tags),
+		boundary: boundaryARN(out.User.PermissionsBoundary),
+	}, nil
+}
+
+func describeUserGrants(ctx context.Context, api UserAPI, want spec.IAMUser) (*grants, error) {
+	var live grants
+	reads, ctx := errgroup.WithContext(ctx)
+	if want.Policies != nil {
+		reads.Go(func() error {
+			pages := iam.NewListAttachedUserPoliciesPaginator(api, &iam.ListAttachedUserPoliciesInput{UserName: &want.Name})
+			for pages.HasMorePages() {
+				page, err := pages.NextPage(ctx)
+				if err != nil {
+					return err
+				}
+				live.attached = append(live.attached, attachedARNs(page.AttachedPolicies)...)
+			}
+			return nil
+		})
+	}
+	if want.InlinePolicies != nil {
+		reads.Go(func() error {
+			live.inline = map[string]string{}
+			pages := iam.NewListUserPoliciesPaginator(api, &iam.ListUserPoliciesInput{UserName: &want.Name})
+			for pages.HasMorePages() {
+				page, err := pages.NextPage(ctx)
+				if err != nil {
+					return err
+				}
+				for _, name := range page.PolicyNames {
+					out, err := api.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &want.Name, PolicyName: &name})
+					if err != nil {
+						return err
+					}
+					if live.inline[name], err = policy.Decode(aws.ToString(out.PolicyDocument)); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	}
+	err := reads.Wait()
+	if awsx.Code(err) == "NoSuchEntity" {
+		return nil, nil
+	}
+	return &live, err
+}
+
+func (u *User) diff(live user) ([]reconcile.Step, error) {
+	var steps []reconcile.Step
+	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
+		if len(diffs) > 0 {
+			steps = append(steps, reconcile.Step{Call: call, Does: does + " " + u.ID().String(), Diffs: diffs, Do: do})
+		}
+	}
+	exists := live.base != nil
+	base := live.base
+	if !exists {
+		base = &userBase{}
+	}
+	var held grants
+	if live.grants != nil {
+		held = *live.grants
+	}
+	held.boundary = base.boundary
+
+	put, remove, tags, err := u.env.Tags(u.want.Tags).Diff(base.tags)
+	if err != nil {
+		return nil, err
+	}
+	if !exists {
+		diffs := []reconcile.Diff{{Path: "name", After: u.want.Name}}
+		if u.want.Path != "" {
+			diffs = append(diffs, reconcile.Diff{Path: "path", After: u.want.Path})
+		}
+		if boundary := aws.ToString(u.want.PermissionsBoundary); boundary != "" {
+			diffs = append(diffs, reconcile.Diff{Path: "permissionsBoundary", After: boundary})
+		}
+		step("iam:CreateUser", "create", append(diffs, tags...), u.create)
+		// Set in the create call.
+		held.boundary = aws.ToString(u.want.PermissionsBoundary)
+	} else {
+		if u.want.Path != "" && base.path != u.want.Path {
+			return nil, immutablePath(base.path, u.want.Path)
+		}
+		sets, takes := reconcile.SplitTags(tags)
+		step("iam:TagUser", "tag", sets, func(ctx context.Context) error {
+			_, err := u.api.TagUser(ctx, &iam.TagUserInput{UserName: &u.want.Name, Tags: tagList(put)})
+			return err
+		})
+		step("iam:UntagUser", "untag", takes, func(ctx context.Context) error {
+			_, err := u.api.UntagUser(ctx, &iam.UntagUserInput{UserName: &u.want.Name, TagKeys: remove})
+			return err
+		})
+	}
+
+	granted, err := grantSteps(u.ID(), u.env, wantGrants{
+		attached: u.want.Policies, inline: u.want.InlinePolicies, boundary: u.want.PermissionsBoundary,
+	}, held, u.grantCalls())
+	if err != nil {
+		return nil, err
+	}
+	if !exists {
+		for i := range granted {
+			granted[i].Do = onceVisible(u.env, granted[i].Do)
+		}
+	}
+	return append(steps, granted...), nil
+}
+
+func (u *User) create(ctx context.Context) error {
+	in := &iam.CreateUserInput{
+		UserName: &u.want.Name,
+		Tags:     tagList(u.env.Tags(u.want.Tags).Create()),
+	}
+	if u.want.Path != "" {
+		in.Path = &u.want.Path
+	}
+	if aws.ToString(u.want.PermissionsBoundary) != "" {
+		in.PermissionsBoundary = u.want.PermissionsBoundary
+	}
+	_, err := u.api.CreateUser(ctx, in)
+	return named(err, "user", u.want.Path)
+}
+
+func (u *User) grantCalls() grantCalls {
+	name := &u.want.Name
+	return grantCalls{
+		kind: "User",
+		attach: func(ctx context.Context, arn string) error {
+			_, err := u.api.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: name, PolicyArn: &arn})
+			return err
+		},
+		detach: func(ctx context.Context, arn string) error {
+			_, err := u.api.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: name, PolicyArn: &arn})
+			return err
+		},
+		putInline: func(ctx context.Context, policy, document string) error {
+			_, err := u.api.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: name, PolicyName: &policy, PolicyDocument: &document})
+			return err
+		},
+		deleteInline: func(ctx context.Context, policy string) error {
+			_, err := u.api.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: name, PolicyName: &policy})
+			return err
+		},
+		putBoundary: func(ctx context.Context, arn string) error {
+			_, err := u.api.PutUserPermissionsBoundary(ctx, &iam.PutUserPermissionsBoundaryInput{UserName: name, PermissionsBoundary: &arn})
+			return err
+		},
+		deleteBoundary: func(ctx context.Context) error {
+			_, err := u.api.DeleteUserPermissionsBoundary(ctx, &iam.DeleteUserPermissionsBoundaryInput{UserName: name})
+			return gone(err)
+		},
+	}
+}

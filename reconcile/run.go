@@ -1,0 +1,318 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// Budgets of patience, in time asked to pause.
+const (
+	// confirmBudget is how long AWS gets to show what it has taken. IAM is
+	// the slowest: Terraform's provider waits two minutes for it as well.
+	confirmBudget = 2 * time.Minute
+
+	// lostBudget is how long a create without an idempotency token is looked
+	// for after an unclear answer, before it is made again.
+	lostBudget = 15 * time.Second
+
+	// unclearTries bounds how often an unclear answer sends a resource back
+	// to looking.
+	unclearTries = 3
+)
+
+// ErrInterrupted is why a resource was left alone after an interrupt.
+var ErrInterrupted = errors.New("interrupted")
+
+// A NeedError says that a resource was skipped because of one that it needs.
+type NeedError struct{ Need spec.ID }
+
+func (e *NeedError) Error() string { return "needs " + e.Need.String() }
+
+// An Observer hears of a run as it goes, from several goroutines at once.
+type Observer interface {
+	Started(id spec.ID, call string)
+	Finished(Result)
+}
+
+// Options are what a run takes from outside. The zero value serves.
+type Options struct {
+	Stop     <-chan struct{} // once closed, no further step is started
+	Observer Observer
+	Pause    awsx.Pause
+}
+
+// A Run is a set of resources and what a look at AWS has said of them.
+type Run struct {
+	opts  Options
+	nodes []*node // sorted by ID
+	byID  map[spec.ID]*node
+}
+
+type node struct {
+	res    Resource
+	plan   Plan
+	result Result
+	done   chan struct{} // closed when Apply is through with it
+}
+
+// Look reads all resources side by side. What cannot be read has failed, and
+// what needs it and has anything to do is skipped; the rest is planned or in
+// sync. Nothing is written.
+func Look(ctx context.Context, resources []Resource, o Options) *Run {
+	if o.Pause == nil {
+		o.Pause = awsx.Wait
+	}
+	r := &Run{opts: o, byID: make(map[spec.ID]*node, len(resources))}
+	for _, res := range resources {
+		n := &node{res: res, done: make(chan struct{})}
+		r.nodes = append(r.nodes, n)
+		r.byID[res.ID()] = n
+	}
+	slices.SortFunc(r.nodes, func(a, b *node) int { return spec.Compare(a.res.ID(), b.res.ID()) })
+
+	var wg sync.WaitGroup
+	for _, n := range r.nodes {
+		wg.Go(func() { n.look(ctx) })
+	}
+	wg.Wait()
+	r.skip()
+	return r
+}
+
+func (n *node) look(ctx context.Context) {
+	id := n.res.ID()
+	n.result = Result{ID: id, Action: None, Status: InSync}
+	plan, err := n.res.Plan(ctx)
+	if err != nil {
+		n.fail(ctx, fmt.Errorf("describe %s: %w", id, awsx.Clean(err)))
+		return
+	}
+	n.plan = plan
+	n.result.Notes = plan.Notes
+	if len(plan.Steps) == 0 {
+		return
+	}
+	n.result.Status = Planned
+	n.result.Action = Update
+	if !plan.Exists {
+		n.result.Action = Create
+	}
+	for _, s := range plan.Steps {
+		n.result.Calls = append(n.result.Calls, s.Call)
+		n.result.Diffs = append(n.result.Diffs, s.Diffs...)
+	}
+}
+
+func (n *node) fail(ctx context.Context, err error) {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	n.result.Status, n.result.Err = Failed, err
+}
+
+// skip marks what has anything to do but needs what failed or was skipped.
+func (r *Run) skip() {
+	for changed := true; changed; {
+		changed = false
+		for _, n := range r.nodes {
+			if n.result.Status != Planned {
+				continue
+			}
+			if err := r.unmet(n); err != nil {
+				n.result.Status, n.result.Err = Skipped, err
+				changed = true
+			}
+		}
+	}
+}
+
+// unmet names the first need of n that has failed or was skipped.
+func (r *Run) unmet(n *node) error {
+	for _, id := range n.res.Needs() {
+		if need, ok := r.byID[id]; ok && (need.result.Status == Failed || need.result.Status == Skipped) {
+			return &NeedError{Need: id}
+		}
+	}
+	return nil
+}
+
+// Apply does the planned steps: each resource after those that it needs,
+// others side by side. One failure stops only what depends on it.
+func (r *Run) Apply(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, n := range r.nodes {
+		wg.Go(func() {
+			defer close(n.done)
+			for _, id := range n.res.Needs() {
+				if need, ok := r.byID[id]; ok {
+					<-need.done
+				}
+			}
+			if n.result.Status == Planned {
+				r.apply(ctx, n)
+			}
+			if o := r.opts.Observer; o != nil {
+				o.Finished(n.result)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (r *Run) apply(ctx context.Context, n *node) {
+	if err := r.unmet(n); err != nil {
+		n.result.Status, n.result.Err = Skipped, err
+		return
+	}
+	if r.stopped(ctx) {
+		n.result.Status, n.result.Err = Skipped, ErrInterrupted
+		return
+	}
+	if err := r.write(ctx, n); err != nil {
+		n.fail(ctx, err)
+		return
+	}
+	if err := r.confirm(ctx, n); err != nil {
+		n.fail(ctx, err)
+		return
+	}
+	n.result.Status = Done
+	n.result.Notes = n.plan.Notes
+}
+
+// write does the steps of n's plan. After an unclear answer it looks again
+// and goes on with what is then left to do, so that a lost answer is neither
+// taken for a failure nor made up for twice.
+func (r *Run) write(ctx context.Context, n *node) error {
+	for try := 0; ; try++ {
+		step, err := r.do(ctx, n)
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s: %w", step.Does, awsx.Clean(err))
+		if try == unclearTries || !awsx.Unclear(err) || ctx.Err() != nil || r.stopped(ctx) {
+			return err
+		}
+		again, lookErr := r.lookFor(ctx, n, step)
+		if lookErr != nil {
+			return errors.Join(err, lookErr)
+		}
+		n.plan = again
+	}
+}
+
+// do does n's steps in order and answers with the one that failed.
+func (r *Run) do(ctx context.Context, n *node) (Step, error) {
+	for _, s := range n.plan.Steps {
+		if r.stopped(ctx) {
+			return s, ErrInterrupted
+		}
+		if o := r.opts.Observer; o != nil {
+			o.Started(n.result.ID, s.Call)
+		}
+		if err := s.Do(ctx); err != nil {
+			return s, err
+		}
+	}
+	return Step{}, nil
+}
+
+// lookFor reads n again after the step's answer was unclear. AWS's reads lag
+// behind its writes: what cannot be made twice without harm is looked for
+// until the budget is spent, anything else once.
+func (r *Run) lookFor(ctx context.Context, n *node, lost Step) (Plan, error) {
+	poll := awsx.Poll{Pause: r.opts.Pause, Budget: 100 * time.Millisecond}
+	if lost.Once {
+		poll.Budget = lostBudget
+	}
+	plan := n.plan
+	for poll.Again(ctx) {
+		var err error
+		if plan, err = n.res.Plan(ctx); err != nil {
+			return Plan{}, fmt.Errorf("describe %s: %w", n.result.ID, awsx.Clean(err))
+		}
+		if len(plan.Steps) == 0 || plan.Steps[0].Call != lost.Call {
+			break
+		}
+	}
+	return plan, nil
+}
+
+// confirm reads n until AWS shows what was written. A stale read asks for
+// patience, never for a second write.
+func (r *Run) confirm(ctx context.Context, n *node) error {
+	poll := awsx.Poll{Pause: r.opts.Pause, Budget: confirmBudget}
+	for {
+		if r.stopped(ctx) {
+			return fmt.Errorf("written, but not read back: %w", ErrInterrupted)
+		}
+		plan, err := n.res.Plan(ctx)
+		if err != nil {
+			return fmt.Errorf("read back %s: %w", n.result.ID, awsx.Clean(err))
+		}
+		if len(plan.Steps) == 0 {
+			n.plan = plan
+			return nil
+		}
+		if !poll.Again(ctx) {
+			return fmt.Errorf("read back %s: aws does not show %s within %s, although %s succeeded",
+				n.result.ID, paths(plan.Steps), confirmBudget, calls(plan.Steps))
+		}
+	}
+}
+
+func (r *Run) stopped(ctx context.Context) bool {
+	select {
+	case <-r.opts.Stop:
+		return true
+	case <-ctx.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// Results answers what is known of each resource, sorted.
+func (r *Run) Results() []Result {
+	results := make([]Result, len(r.nodes))
+	for i, n := range r.nodes {
+		results[i] = n.result
+	}
+	return results
+}
+
+// Attr is a value born in AWS, as the last look has seen it.
+func (r *Run) Attr(id spec.ID, name string) (string, bool) {
+	n, ok := r.byID[id]
+	if !ok {
+		return "", false
+	}
+	v, ok := n.plan.Attrs[name]
+	return v, ok
+}
+
+func paths(steps []Step) string {
+	var all []string
+	for _, s := range steps {
+		for _, d := range s.Diffs {
+			all = append(all, d.Path)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+func calls(steps []Step) string {
+	var all []string
+	for _, s := range steps {
+		all = append(all, s.Call)
+	}
+	return strings.Join(slices.Compact(all), ", ")
+}

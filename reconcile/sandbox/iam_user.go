@@ -1,0 +1,285 @@
+package sandbox
+
+import (
+	"cmp"
+	"net/url"
+	"strings"
+	"time"
+)
+
+type iamUser struct {
+	Name     string
+	ID       string
+	Arn      string
+	Path     string
+	Created  time.Time
+	Tags     []tag             `json:",omitempty"`
+	Boundary string            `json:",omitempty"` // a policy's ARN
+	Attached []string          `json:",omitempty"` // policies' ARNs
+	Inline   map[string]string `json:",omitempty"`
+	Keys     []accessKey       `json:",omitempty"`
+}
+
+func userHandlers() map[string]handler {
+	return map[string]handler{
+		"CreateUser":                    createUser,
+		"GetUser":                       getUser,
+		"ListUsers":                     listUsers,
+		"UpdateUser":                    updateUser,
+		"DeleteUser":                    deleteUser,
+		"TagUser":                       onUser(func(u *iamUser, f url.Values) error { return tagInto(&u.Tags, f, true) }),
+		"UntagUser":                     onUser(func(u *iamUser, f url.Values) error { untag(&u.Tags, f, true); return nil }),
+		"ListUserTags":                  listUserTags,
+		"PutUserPermissionsBoundary":    putUserPermissionsBoundary,
+		"DeleteUserPermissionsBoundary": deleteUserPermissionsBoundary,
+		"AttachUserPolicy":              attachUserPolicy,
+		"DetachUserPolicy":              detachUserPolicy,
+		"ListAttachedUserPolicies":      listAttachedUserPolicies,
+		"PutUserPolicy":                 putUserPolicy,
+		"GetUserPolicy":                 getUserPolicy,
+		"DeleteUserPolicy":              deleteUserPolicy,
+		"ListUserPolicies":              listUserPolicies,
+	}
+}
+
+// userName is the request's UserName, or its caller's: IAM takes the caller
+// where most user operations name nobody.
+func (st *iamState) userName(r *request) string {
+	return cmp.Or(r.form.Get("UserName"), r.caller.User)
+}
+
+// user finds the request's user.
+func (st *iamState) user(r *request) (*iamUser, error) {
+	n := st.userName(r)
+	if u := st.Users[strings.ToLower(n)]; u != nil && u.Name == n {
+		return u, nil
+	}
+	return nil, noSuchEntity("The user with name %s cannot be found.", n)
+}
+
+// onUser changes a user that has to exist and answers nothing.
+func onUser(change func(*iamUser, url.Values) error) handler {
+	return func(st *state, r *request) (any, error) {
+		u, err := st.IAM.user(r)
+		if err != nil {
+			return nil, err
+		}
+		return nil, change(u, r.form)
+	}
+}
+
+type wireUser struct {
+	Path                string
+	UserName            string
+	UserID              string `xml:"UserId"`
+	Arn                 string
+	CreateDate          time.Time
+	PermissionsBoundary *boundary
+	Tags                *members[tag]
+}
+
+type userResult struct{ User wireUser }
+
+// summary is a user as lists have it: without tags and boundary.
+func (u *iamUser) summary() wireUser {
+	return wireUser{Path: u.Path, UserName: u.Name, UserID: u.ID, Arn: u.Arn, CreateDate: u.Created}
+}
+
+func (u *iamUser) wire() wireUser {
+	w := u.summary()
+	w.PermissionsBoundary = wireBoundary(u.Boundary)
+	if len(u.Tags) > 0 {
+		w.Tags = &members[tag]{u.Tags}
+	}
+	return w
+}
+
+func createUser(st *state, r *request) (any, error) {
+	n, err := iamName(r.form, "UserName", 64)
+	if err != nil {
+		return nil, err
+	}
+	p, err := iamPath(r.form)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := formTags(r.form, true)
+	if err != nil {
+		return nil, err
+	}
+	bound := r.form.Get("PermissionsBoundary")
+	if err := st.IAM.boundable(r, bound); err != nil {
+		return nil, err
+	}
+	if st.IAM.Users[strings.ToLower(n)] != nil {
+		return nil, entityExists("User with name %s already exists.", n)
+	}
+	u := &iamUser{
+		Name: n, ID: newID("AIDA"), Arn: iamARN(r, "user", p, n), Path: p,
+		Created: r.now, Tags: tags, Boundary: bound,
+	}
+	if st.IAM.Users == nil {
+		st.IAM.Users = map[string]*iamUser{}
+	}
+	st.IAM.Users[strings.ToLower(n)] = u
+	return userResult{u.wire()}, nil
+}
+
+func getUser(st *state, r *request) (any, error) {
+	// Only the caller's own user can be asked for without a name.
+	if u, err := st.IAM.user(r); err == nil || r.form.Has("UserName") {
+		if err != nil {
+			return nil, err
+		}
+		return userResult{u.wire()}, nil
+	}
+	return userResult{wireUser{Path: "/", UserName: r.caller.User, UserID: r.caller.ID, Arn: r.caller.ARN}}, nil
+}
+
+func listUsers(st *state, r *request) (any, error) {
+	var all []wireUser
+	for _, u := range st.IAM.Users {
+		if underPrefix(r.form, u.Path) {
+			all = append(all, u.summary())
+		}
+	}
+	users, more, err := iamPage(r.form, all, func(u wireUser) string { return u.UserName })
+	return struct {
+		Users members[wireUser]
+		paged
+	}{users, more}, err
+}
+
+func updateUser(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	n, p := u.Name, u.Path
+	if r.form.Has("NewUserName") {
+		if n, err = iamName(r.form, "NewUserName", 64); err != nil {
+			return nil, err
+		}
+		if other := st.IAM.Users[strings.ToLower(n)]; other != nil && other != u {
+			return nil, entityExists("User with name %s already exists.", n)
+		}
+	}
+	if r.form.Has("NewPath") {
+		if p, err = iamPath(url.Values{"Path": {r.form.Get("NewPath")}}); err != nil {
+			return nil, err
+		}
+	}
+	delete(st.IAM.Users, strings.ToLower(u.Name))
+	u.Name, u.Path, u.Arn = n, p, iamARN(r, "user", p, n)
+	st.IAM.Users[strings.ToLower(n)] = u
+	return nil, nil
+}
+
+func deleteUser(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(u.Attached) > 0:
+		return nil, deleteConflict("Cannot delete entity, must detach all policies first.")
+	case len(u.Inline) > 0:
+		return nil, deleteConflict("Cannot delete entity, must delete policies first.")
+	case len(u.Keys) > 0:
+		return nil, deleteConflict("Cannot delete entity, must delete access keys first.")
+	}
+	delete(st.IAM.Users, strings.ToLower(u.Name))
+	return nil, nil
+}
+
+func listUserTags(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	return listTags(u.Tags, r.form)
+}
+
+func putUserPermissionsBoundary(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, st.IAM.putBoundary(r, &u.Boundary)
+}
+
+func deleteUserPermissionsBoundary(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	if u.Boundary == "" {
+		return nil, noSuchEntity("The permissions boundary for user %s cannot be found.", u.Name)
+	}
+	u.Boundary = ""
+	return nil, nil
+}
+
+func attachUserPolicy(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, st.IAM.attach(r, &u.Attached, "PoliciesPerUser")
+}
+
+func detachUserPolicy(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, detach(r, &u.Attached)
+}
+
+func listAttachedUserPolicies(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	return listAttached(r, u.Attached)
+}
+
+func putUserPolicy(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, putInline(r, &u.Inline, 2048, "user "+u.Name)
+}
+
+func getUserPolicy(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := inline(r, u.Inline, "user")
+	if err != nil {
+		return nil, err
+	}
+	return struct{ UserName, PolicyName, PolicyDocument string }{u.Name, r.form.Get("PolicyName"), encoded(doc)}, nil
+}
+
+func deleteUserPolicy(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := inline(r, u.Inline, "user"); err != nil {
+		return nil, err
+	}
+	delete(u.Inline, r.form.Get("PolicyName"))
+	return nil, nil
+}
+
+func listUserPolicies(st *state, r *request) (any, error) {
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	return listInline(r, u.Inline)
+}

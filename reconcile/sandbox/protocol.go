@@ -1,0 +1,206 @@
+package sandbox
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// An answer is what goes back over the wire.
+type answer struct {
+	status int
+	code   string // the error's, for the log; "" is success
+	header http.Header
+	body   []byte
+}
+
+// A protocol puts a service's results and errors on the wire.
+type protocol interface {
+	answer(r *request, v any) (answer, error)
+	fail(r *request, e *apiError) answer
+}
+
+// A service is one AWS service: its protocol, its operations, and the errors
+// that any of its operations may answer.
+type service struct {
+	protocol protocol
+	handlers map[string]handler
+	json     bool
+
+	throttled apiError
+	failed    apiError
+}
+
+const (
+	rateExceeded = "Rate exceeded"
+	broke        = "An internal error occurred"
+)
+
+// services lists what the sandbox serves, by the name of the service in a
+// signature's scope.
+func services() map[string]service {
+	query := func(namespace, failed string, h map[string]handler) service {
+		return service{
+			protocol:  queryProtocol{namespace},
+			handlers:  h,
+			throttled: apiError{http.StatusBadRequest, "Throttling", rateExceeded},
+			failed:    apiError{http.StatusInternalServerError, failed, broke},
+		}
+	}
+	json := func(throttled, failed string, h map[string]handler) service {
+		return service{
+			protocol:  jsonProtocol{},
+			handlers:  h,
+			json:      true,
+			throttled: apiError{http.StatusBadRequest, throttled, rateExceeded},
+			failed:    apiError{http.StatusInternalServerError, failed, broke},
+		}
+	}
+	return map[string]service{
+		"s3": {
+			protocol:  s3Protocol{},
+			handlers:  s3Handlers(),
+			throttled: apiError{http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate."},
+			failed:    apiError{http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again."},
+		},
+		"iam":            query("https://iam.amazonaws.com/doc/2010-05-08/", "ServiceFailure", iamHandlers()),
+		"sts":            query("https://sts.amazonaws.com/doc/2011-06-15/", "InternalFailure", stsHandlers()),
+		"ecr":            json("ThrottlingException", "ServerException", ecrHandlers()),
+		"ecs":            json("ThrottlingException", "ServerException", ecsHandlers()),
+		"logs":           json("ThrottlingException", "ServiceUnavailableException", logsHandlers()),
+		"secretsmanager": json("ThrottlingException", "InternalServiceError", secretsmanagerHandlers()),
+		"tagging":        json("ThrottledException", "InternalServiceException", taggingHandlers()),
+	}
+}
+
+// untrusted gives an unknown access key the service's own words.
+func (s service) untrusted(r *request) *apiError {
+	const invalid = "The security token included in the request is invalid."
+	switch {
+	case r.service == "s3":
+		return &apiError{http.StatusForbidden, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."}
+	case s.json:
+		return &apiError{http.StatusBadRequest, "UnrecognizedClientException", invalid}
+	default:
+		return &apiError{http.StatusForbidden, "InvalidClientTokenId", invalid}
+	}
+}
+
+// unknown is the answer to an operation that the sandbox does not have. No
+// client retries its status.
+func (s service) unknown(r *request) *apiError {
+	switch {
+	case r.service == "s3":
+		return &apiError{http.StatusNotImplemented, "NotImplemented", "The sandbox does not implement " + r.operation + "."}
+	case s.json:
+		return &apiError{http.StatusBadRequest, "UnknownOperationException", "The sandbox does not implement " + r.operation + "."}
+	default:
+		return &apiError{http.StatusBadRequest, "InvalidAction", "Could not find operation " + r.operation + " for version " + r.form.Get("Version")}
+	}
+}
+
+// jsonTargets are the prefixes of X-Amz-Target.
+var jsonTargets = map[string]string{
+	"AmazonEC2ContainerRegistry_V20150921": "ecr",
+	"AmazonEC2ContainerServiceV20141113":   "ecs",
+	"Logs_20140328":                        "logs",
+	"secretsmanager":                       "secretsmanager",
+	"ResourceGroupsTaggingAPI_20170126":    "tagging",
+}
+
+// decode takes the wire protocol off. It never fails: what it cannot tell
+// becomes a call to S3, as AWS's own catch-all protocol is S3's.
+func decode(hr *http.Request, body []byte) *request {
+	r := &request{http: hr, body: body, header: http.Header{}, region: "us-east-1"}
+	var scope string
+	r.accessKey, r.region, scope = credential(hr)
+
+	target, operation, _ := strings.Cut(hr.Header.Get("X-Amz-Target"), ".")
+	if name, ok := jsonTargets[target]; ok {
+		r.service, r.operation = name, operation
+		return r
+	}
+	if hr.Method == http.MethodPost && strings.HasPrefix(hr.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if form, err := url.ParseQuery(string(body)); err == nil && form.Has("Action") {
+			r.form, r.operation = form, form.Get("Action")
+			r.service = "iam"
+			if scope == "sts" || form.Get("Version") == "2011-06-15" {
+				r.service = "sts"
+			}
+			if r.service == "iam" {
+				r.region = homeRegion(r.region)
+			}
+			return r
+		}
+	}
+	r.service = "s3"
+	decodeS3(r)
+	return r
+}
+
+// credential reads the access key and the scope's region and service from a
+// version 4 signature, in the header or in a presigned URL.
+func credential(hr *http.Request) (key, region, service string) {
+	c := hr.URL.Query().Get("X-Amz-Credential")
+	if _, rest, ok := strings.Cut(hr.Header.Get("Authorization"), "Credential="); ok {
+		c, _, _ = strings.Cut(rest, ",")
+	}
+	// KEY/DATE/REGION/SERVICE/aws4_request
+	parts := strings.Split(strings.TrimSpace(c), "/")
+	if len(parts) != 5 {
+		return "", "us-east-1", ""
+	}
+	return parts[0], parts[2], parts[3]
+}
+
+// partition follows from the region, as in AWS's own endpoint rules.
+func partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	default:
+		return "aws"
+	}
+}
+
+// homeRegion is where the partition's IAM lives.
+func homeRegion(region string) string {
+	switch partition(region) {
+	case "aws-cn":
+		return "cn-north-1"
+	case "aws-us-gov":
+		return "us-gov-west-1"
+	default:
+		return "us-east-1"
+	}
+}
+
+// mutates goes by the verb that AWS's operations begin with.
+func mutates(operation string) bool {
+	for _, verb := range [...]string{"Get", "List", "Describe", "Head", "BatchGet", "BatchCheck", "Filter", "Simulate", "Validate", "Test"} {
+		if strings.HasPrefix(operation, verb) {
+			return false
+		}
+	}
+	return true
+}
+
+// bucketOfHost is the bucket of a virtual-host style request: what stands
+// ahead of "s3" or "localhost" in the host's name. "" is path style.
+func bucketOfHost(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if net.ParseIP(host) != nil || strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-") {
+		return ""
+	}
+	for _, mark := range [...]string{".s3.", ".s3-", ".localhost"} {
+		if i := strings.LastIndex(host, mark); i > 0 {
+			return host[:i]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,318 @@
+// Package sandbox is an AWS endpoint in a process: S3, IAM, STS, ECR, ECS,
+// CloudWatch Logs, Secrets Manager and the tagging API, over the protocols
+// that AWS speaks, so that the SDK, the AWS CLI and Terraform can be pointed
+// at it. It keeps AWS's rules (limits, conflicts, absent codes, defaults) and
+// runs nothing: no container starts, no policy is enforced.
+//
+// Signatures are read, not checked: the sandbox never keeps a secret to check
+// them with.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	defaultAccount = "123456789012"
+
+	// maxBody bounds what one request may send. S3 itself takes 5 GiB in one
+	// PUT, but objects live in memory here.
+	maxBody = 64 << 20
+
+	// drain is how long Serve waits for calls in flight once it has to stop.
+	drain = 5 * time.Second
+)
+
+var accountID = regexp.MustCompile(`^\d{12}$`)
+
+// Options say how a sandbox behaves. The zero value is a sandbox in memory.
+type Options struct {
+	Account string           // twelve digits; default 123456789012, or what State says
+	State   string           // a file that keeps the state between runs; "" keeps none
+	Now     func() time.Time // default time.Now
+	Log     *slog.Logger     // a line per call, never a secret; nil discards
+
+	// KeyDelay is the number of calls for which a new access key is still
+	// unknown, as AWS takes some seconds to make one usable everywhere.
+	KeyDelay int
+
+	// Intercept, for tests, is asked for each call and in each phase what goes
+	// wrong. It runs without any lock held and may be called concurrently.
+	Intercept func(Call, Phase) Fault
+}
+
+// A Server is the endpoint. It may be used by many goroutines.
+type Server struct {
+	account   string
+	file      string
+	now       func() time.Time
+	log       *slog.Logger
+	keyDelay  int
+	intercept func(Call, Phase) Fault
+	services  map[string]service
+
+	mu    sync.Mutex
+	state *state
+	calls []Call
+	lag   lag
+}
+
+// New makes a sandbox, with the state of Options.State where that file exists.
+// A file that is broken, or that is no state of a sandbox, is an error that
+// names it.
+func New(o Options) (*Server, error) {
+	if o.Account != "" && !accountID.MatchString(o.Account) {
+		return nil, fmt.Errorf("account %q: twelve digits are wanted", o.Account)
+	}
+	s := &Server{
+		account:   o.Account,
+		file:      o.State,
+		now:       o.Now,
+		log:       o.Log,
+		keyDelay:  o.KeyDelay,
+		intercept: o.Intercept,
+		services:  services(),
+		state:     &state{},
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.intercept == nil {
+		s.intercept = func(Call, Phase) Fault { return None }
+	}
+	if s.file != "" {
+		if err := s.load(); err != nil {
+			return nil, err
+		}
+	}
+	if s.account == "" {
+		s.account = defaultAccount
+	}
+	return s, nil
+}
+
+// Calls lists the calls so far, in order of arrival.
+func (s *Server) Calls() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Call(nil), s.calls...)
+}
+
+// Lag hides each write from now on from the next n reads of the same service:
+// they are answered from the state as it was before the write. Writes always
+// see the present state. 0 ends it at once.
+func (s *Server) Lag(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lag = lag{reads: n}
+}
+
+// Serve answers on l until ctx ends, then lets calls in flight finish and
+// returns nil. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		if err := srv.Shutdown(drained); err != nil {
+			stopped <- srv.Close()
+			return
+		}
+		stopped <- nil
+	})
+	err := srv.Serve(l)
+	if stop() {
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	}
+	return <-stopped
+}
+
+// ServeHTTP answers one call.
+func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, hr.Body, maxBody))
+	if err != nil {
+		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			http.Error(w, tooLarge.Error(), http.StatusRequestEntityTooLarge)
+			return
+		}
+		// The client went away while it was still sending.
+		panic(http.ErrAbortHandler)
+	}
+	began := s.now()
+	r := decode(hr, body)
+	r.account = s.account
+	r.now = began.UTC().Truncate(time.Second)
+	svc := s.services[r.service]
+
+	call := s.arrive(r)
+	r.id = call.RequestID
+	a, fault := s.answer(hr.Context(), svc, r, call)
+	s.log.LogAttrs(hr.Context(), slog.LevelInfo, "call",
+		slog.Int("n", call.N),
+		slog.String("service", call.Service),
+		slog.String("operation", call.Operation),
+		slog.String("region", call.Region),
+		slog.Int("status", a.status),
+		slog.String("code", a.code),
+		slog.String("fault", fault.String()),
+		slog.Duration("took", s.now().Sub(began)),
+		slog.String("request_id", call.RequestID),
+	)
+	send(w, hr, a, fault)
+}
+
+// arrive puts the call into the journal and gives it its number.
+func (s *Server) arrive(r *request) Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.calls) + 1
+	c := Call{
+		Service:   r.service,
+		Operation: r.operation,
+		Region:    r.region,
+		Mutates:   mutates(r.operation),
+		N:         n,
+		// The number of the call in the form of an ID, so that the same run
+		// gives the same errors.
+		RequestID: fmt.Sprintf("00000000-0000-4000-8000-%012d", n),
+	}
+	s.calls = append(s.calls, c)
+	return c
+}
+
+// answer runs a call through its faults and its handler. The fault that it
+// returns is for the answer on its way back.
+func (s *Server) answer(ctx context.Context, svc service, r *request, call Call) (answer, Fault) {
+	fault := s.intercept(call, Before)
+	if !fault.onlyAnswer() {
+		return s.broken(ctx, svc, r, fault)
+	}
+	a := s.handle(svc, r, call)
+	if fault == None {
+		fault = s.intercept(call, After)
+	}
+	if !fault.onlyAnswer() {
+		return s.broken(ctx, svc, r, fault)
+	}
+	return a, fault
+}
+
+// broken answers a fault that takes the place of the service's own answer.
+func (s *Server) broken(ctx context.Context, svc service, r *request, fault Fault) (answer, Fault) {
+	if e := svc.fault(fault, r, s.principal(r)); e != nil {
+		return svc.protocol.fail(r, e), None
+	}
+	if fault == Hang {
+		<-ctx.Done()
+	}
+	return answer{}, Cut
+}
+
+// handle runs the call's handler with the state to itself.
+func (s *Server) handle(svc service, r *request, call Call) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	caller, known := s.state.IAM.principal(r)
+	r.caller = caller
+	if !s.state.IAM.signIn(r, s.keyDelay) {
+		return svc.protocol.fail(r, svc.untrusted(r))
+	}
+	do, ok := svc.handlers[r.operation]
+	if !ok {
+		return svc.protocol.fail(r, svc.unknown(r))
+	}
+
+	st := s.state
+	if call.Mutates {
+		if err := s.lag.before(call.Service, s.state); err != nil {
+			return svc.protocol.fail(r, internal(err))
+		}
+	} else if old := s.lag.read(call.Service); old != nil {
+		st = old
+	}
+	v, err := do(st, r)
+
+	// A known key has left a trace of its use even where the call only read.
+	if s.file != "" && (call.Mutates || known) {
+		if err := s.save(); err != nil {
+			return svc.protocol.fail(r, internal(err))
+		}
+	}
+	if err != nil {
+		e, ok := errors.AsType[*apiError](err)
+		if !ok {
+			e = internal(err)
+		}
+		return svc.protocol.fail(r, e)
+	}
+	a, err := svc.protocol.answer(r, v)
+	if err != nil {
+		return svc.protocol.fail(r, internal(err))
+	}
+	return a
+}
+
+// principal says who signed the call.
+func (s *Server) principal(r *request) principal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, _ := s.state.IAM.principal(r)
+	return p
+}
+
+func internal(err error) *apiError {
+	return &apiError{http.StatusInternalServerError, "InternalError", err.Error()}
+}
+
+// send writes the answer, or what the fault leaves of it.
+func send(w http.ResponseWriter, hr *http.Request, a answer, fault Fault) {
+	if fault == Cut {
+		// net/http's own way to drop a connection without an answer.
+		panic(http.ErrAbortHandler)
+	}
+	body := a.body
+	if fault == Garbage {
+		a.status, body = http.StatusOK, []byte("\x00\xff<{garbage")
+	}
+	head := hr.Method == http.MethodHead
+	if fault == HalfAnswer && (head || len(body) == 0) {
+		panic(http.ErrAbortHandler) // there is no half of nothing
+	}
+	maps.Copy(w.Header(), a.header)
+	// The answer to a HEAD tells the length of what a GET would bring.
+	if !head || w.Header().Get("Content-Length") == "" {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	w.WriteHeader(a.status)
+	if head {
+		return
+	}
+	if fault == HalfAnswer {
+		body = body[:len(body)/2]
+	}
+	_, _ = w.Write(body) // a client that went away is no error of the sandbox
+	if fault == HalfAnswer {
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+}

@@ -1,0 +1,147 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A state is everything that the sandbox knows. Its zero value is an account
+// in which nothing was ever made.
+type state struct {
+	S3      s3State
+	IAM     iamState
+	ECR     ecrState
+	ECS     ecsState
+	Logs    logsState
+	Secrets secretsState
+}
+
+// clone copies the state by way of JSON, which is what it is kept as anyway.
+func (st *state) clone() (*state, error) {
+	raw, err := json.Marshal(st)
+	if err != nil {
+		return nil, fmt.Errorf("copy the state: %w", err)
+	}
+	c := &state{}
+	if err := json.Unmarshal(raw, c); err != nil {
+		return nil, fmt.Errorf("copy the state: %w", err)
+	}
+	return c, nil
+}
+
+const (
+	stateFormat  = "churn-reconcile sandbox state"
+	stateVersion = 1
+)
+
+// A stateFile is how the state lies on disk. Format tells it from any other
+// JSON that somebody may name by mistake.
+type stateFile struct {
+	Format  string `json:"format"`
+	Version int    `json:"version"`
+	Account string `json:"account"`
+	State   *state `json:"state"`
+}
+
+func (s *Server) load() error {
+	raw, err := os.ReadFile(s.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sandbox state: %w", err)
+	}
+	var f stateFile
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return fmt.Errorf("sandbox state %s: %w", s.file, err)
+	}
+	switch {
+	case f.Format != stateFormat || f.State == nil:
+		return fmt.Errorf("sandbox state %s: not a state of the sandbox", s.file)
+	case f.Version != stateVersion:
+		return fmt.Errorf("sandbox state %s: version %d is unknown, %d is wanted", s.file, f.Version, stateVersion)
+	case s.account != "" && s.account != f.Account:
+		return fmt.Errorf("sandbox state %s: belongs to account %s, not %s", s.file, f.Account, s.account)
+	}
+	s.account, s.state = f.Account, f.State
+	return nil
+}
+
+// save writes the state whole, or leaves the file as it was.
+func (s *Server) save() (err error) {
+	raw, err := json.Marshal(stateFile{stateFormat, stateVersion, s.account, s.state})
+	if err != nil {
+		return fmt.Errorf("sandbox state: %w", err)
+	}
+	// CreateTemp gives the file mode 0600.
+	f, err := os.CreateTemp(filepath.Dir(s.file), "."+filepath.Base(s.file)+".*")
+	if err != nil {
+		return fmt.Errorf("sandbox state: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("sandbox state: %w", err), os.Remove(f.Name()))
+		}
+	}()
+	if _, err := f.Write(raw); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), s.file)
+}
+
+// A lag answers reads from the past. AWS's control planes are eventually
+// consistent: a write that was answered may be missing from the next reads.
+type lag struct {
+	reads   int // how many reads a write stays hidden from
+	pending []hiddenWrite
+}
+
+type hiddenWrite struct {
+	service string
+	left    int    // reads that still do not see it
+	old     *state // as it was before
+}
+
+// before is called ahead of a write, with the state that reads go on seeing.
+func (l *lag) before(service string, st *state) error {
+	if l.reads <= 0 {
+		return nil
+	}
+	for _, w := range l.pending {
+		if w.service == service && w.left == l.reads {
+			return nil // not read since: both come into view at once
+		}
+	}
+	old, err := st.clone()
+	if err != nil {
+		return err
+	}
+	l.pending = append(l.pending, hiddenWrite{service, l.reads, old})
+	return nil
+}
+
+// read gives the state that a read of the service sees; nil is the present.
+func (l *lag) read(service string) *state {
+	var seen *state
+	left := l.pending[:0]
+	for _, w := range l.pending {
+		if w.service == service {
+			if seen == nil {
+				seen = w.old
+			}
+			w.left--
+		}
+		if w.left > 0 {
+			left = append(left, w)
+		}
+	}
+	l.pending = left
+	return seen
+}

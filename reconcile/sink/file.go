@@ -1,0 +1,227 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// Files writes key pairs into files. Several users' keys may go into one file,
+// so one Files serves them all and lets one write at a time.
+type Files struct{ mu sync.Mutex }
+
+// Sink is a profile of a file in the AWS shared-credentials format. Other
+// profiles, other settings of this one, and comments stay as they are.
+func (f *Files) Sink(path, profile string) Sink {
+	return &fileSink{files: f, path: path, profile: profile}
+}
+
+type fileSink struct {
+	files   *Files
+	path    string
+	profile string
+}
+
+func (s *fileSink) String() string {
+	return fmt.Sprintf("%s (profile %s)", s.path, s.profile)
+}
+
+// Check makes an empty file beside the one to be written and takes it away
+// again: permissions, read-only mounts and missing folders all show.
+func (s *fileSink) Check(context.Context) error {
+	path, err := s.target()
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	if _, err := read(path); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".churn-reconcile-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+func (s *fileSink) Holds(_ context.Context, id string) (bool, error) {
+	s.files.mu.Lock()
+	defer s.files.mu.Unlock()
+	path, err := s.target()
+	if err != nil {
+		return false, err
+	}
+	text, err := read(path)
+	if err != nil {
+		return false, err
+	}
+	gotID, secret := credentials(text, s.profile)
+	return gotID == id && secret != "", nil
+}
+
+func (s *fileSink) Deliver(_ context.Context, key Key) error {
+	s.files.mu.Lock()
+	defer s.files.mu.Unlock()
+	path, err := s.target()
+	if err != nil {
+		return err
+	}
+	text, err := read(path)
+	if err != nil {
+		return err
+	}
+	if err := replace(path, setCredentials(text, s.profile, key)); err != nil {
+		return err
+	}
+	text, err = read(path)
+	if err != nil {
+		return err
+	}
+	if id, secret := credentials(text, s.profile); id != key.ID || secret != key.Secret.Reveal() {
+		return fmt.Errorf("%s does not read back as written", path)
+	}
+	return nil
+}
+
+// target follows a link to the file that it names, so that the link itself is
+// not replaced.
+func (s *fileSink) target() (string, error) {
+	path, err := filepath.EvalSymlinks(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.path, nil
+	}
+	return path, err
+}
+
+func read(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
+}
+
+// replace writes the file whole or not at all, readable by its owner alone
+// from the first byte on.
+func replace(path string, text []byte) error {
+	dir := filepath.Dir(path)
+	// CreateTemp makes the file with mode 0600.
+	tmp, err := os.CreateTemp(dir, ".churn-reconcile-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(text)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	err = errors.Join(err, tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	// The rename lasts only once the folder is on disk as well.
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+const (
+	idSetting     = "aws_access_key_id"
+	secretSetting = "aws_secret_access_key"
+)
+
+// credentials reads a profile's pair.
+func credentials(text []byte, profile string) (id, secret string) {
+	var here bool
+	for line := range strings.Lines(string(text)) {
+		if name, ok := section(line); ok {
+			here = name == profile
+			continue
+		}
+		if key, value := setting(line); here && key == idSetting {
+			id = value
+		} else if here && key == secretSetting {
+			secret = value
+		}
+	}
+	return id, secret
+}
+
+// setCredentials puts a pair into a profile, at the place of the old one where
+// there is one. A session token that stood there belonged to the old pair, so
+// it goes.
+func setCredentials(text []byte, profile string, key Key) []byte {
+	var out bytes.Buffer
+	write := func() {
+		fmt.Fprintf(&out, "%s = %s\n%s = %s\n", idSetting, key.ID, secretSetting, key.Secret.Reveal())
+	}
+	var here, written bool
+	for line := range strings.Lines(string(text)) {
+		if name, ok := section(line); ok {
+			here = name == profile
+			newline(&out)
+			out.WriteString(line)
+			if here && !written {
+				newline(&out)
+				write()
+				written = true
+			}
+			continue
+		}
+		if name, _ := setting(line); here && (name == idSetting || name == secretSetting || name == "aws_session_token") {
+			continue
+		}
+		out.WriteString(line)
+	}
+	if !written {
+		newline(&out)
+		if out.Len() > 0 {
+			out.WriteByte('\n')
+		}
+		fmt.Fprintf(&out, "[%s]\n", profile)
+		write()
+	}
+	return out.Bytes()
+}
+
+// newline ends a last line that lacks its end.
+func newline(out *bytes.Buffer) {
+	if b := out.Bytes(); len(b) > 0 && b[len(b)-1] != '\n' {
+		out.WriteByte('\n')
+	}
+}
+
+func section(line string) (name string, ok bool) {
+	line = strings.TrimSpace(line)
+	if !strings.HasPrefix(line, "[") {
+		return "", false
+	}
+	name, _, ok = strings.Cut(line[1:], "]")
+	return strings.TrimSpace(name), ok
+}
+
+func setting(line string) (name, value string) {
+	// An indented line goes on with the setting above it.
+	if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") {
+		return "", ""
+	}
+	name, value, _ = strings.Cut(line, "=")
+	return strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
+}

@@ -1,0 +1,45 @@
+// Package sink delivers access keys: the secret half of a key leaves the
+// process here and nowhere else.
+package sink
+
+import (
+	"context"
+	"log/slog"
+)
+
+// A Secret is text that no log, report or error may show. Every way of
+// printing it gives a placeholder; Reveal is the one way to the text.
+type Secret struct{ text string }
+
+// NewSecret wraps text.
+func NewSecret(text string) Secret { return Secret{text} }
+
+// Reveal gives the text, for the one line that delivers it.
+func (s Secret) Reveal() string { return s.text }
+
+func (Secret) String() string               { return "[secret]" }
+func (Secret) GoString() string             { return "[secret]" }
+func (Secret) LogValue() slog.Value         { return slog.StringValue("[secret]") }
+func (Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// A Key is a key pair on its way.
+type Key struct {
+	ID     string
+	Secret Secret
+	User   string
+}
+
+// A Sink is a place that a key pair is delivered to.
+type Sink interface {
+	// String names the place, for reports and errors.
+	String() string
+	// Check says whether a delivery would be let in, before there is a key
+	// to lose.
+	Check(context.Context) error
+	// Holds says whether the pair with this id, its secret included, is
+	// there.
+	Holds(ctx context.Context, id string) (bool, error)
+	// Deliver puts the pair there and reads it back. Delivering again
+	// replaces what was delivered.
+	Deliver(context.Context, Key) error
+}

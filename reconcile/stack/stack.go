@@ -1,0 +1,220 @@
+// Package stack makes the resources of a spec, with clients for the account
+// that it is about.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	awsecr "github.com/aws/aws-sdk-go-v2/service/ecr"
+	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
+	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/ecr"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/ecs"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/logs"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/s3"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// Options are what a stack takes from outside.
+type Options struct {
+	AWS    awsx.Options     // Region wins over the spec's
+	Pause  awsx.Pause       // nil: awsx.Wait
+	Now    func() time.Time // nil: time.Now
+	Target []string         // globs over addresses; none: all
+}
+
+// A Stack is a spec bound to an account, with its resources.
+type Stack struct {
+	Spec      *spec.Spec
+	Resources []reconcile.Resource
+
+	calls  *atomic.Int64
+	verify func() error
+}
+
+// Open checks the spec, finds out who is calling, and prepares the resources.
+// A spec that names its account lets the resources be read before the answer
+// about the caller is there; ask Verify for it before anything is written.
+// A spec that is wrong costs no call.
+func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
+	if o.Pause == nil {
+		o.Pause = awsx.Wait
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := file.Check(); err != nil {
+		return nil, err
+	}
+	s := &Stack{calls: &atomic.Int64{}}
+	if o.AWS.Region == "" {
+		o.AWS.Region = file.Region()
+	}
+	cfg, err := awsx.Config(ctx, o.AWS, s.calls)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		return nil, errors.New("no region: say region: in the spec, --region, or AWS_REGION")
+	}
+
+	identity := spec.Identity{Region: cfg.Region}
+	caller := func() (arn.ARN, error) { return whoami(ctx, cfg) }
+	if file.Account() == "" {
+		who, err := caller()
+		if err != nil {
+			return nil, err
+		}
+		identity.Account, identity.Partition = who.AccountID, who.Partition
+		s.verify = func() error { return nil }
+	}
+	if s.Spec, err = file.Bind(identity); err != nil {
+		return nil, err
+	}
+	if s.verify == nil {
+		s.verify = verify(caller, s.Spec)
+	}
+
+	env := reconcile.Env{
+		Account: s.Spec.Account, Region: s.Spec.Region, Partition: s.Spec.Partition,
+		Stack: s.Spec.Stack(), IgnoreTags: s.Spec.IgnoreTags,
+		Pause: o.Pause, Now: o.Now,
+	}
+	s.Resources, err = target(resources(cfg, env, s.Spec), o.Target)
+	return s, err
+}
+
+// Calls is the number of API calls made so far, each attempt counted.
+func (s *Stack) Calls() int { return int(s.calls.Load()) }
+
+// Verify says whether the caller's account is the one that the spec names.
+func (s *Stack) Verify() error { return s.verify() }
+
+// verify asks at once and lets the answer wait.
+func verify(caller func() (arn.ARN, error), s *spec.Spec) func() error {
+	answer := make(chan error, 1)
+	go func() {
+		who, err := caller()
+		if err == nil && (who.AccountID != s.Account || who.Partition != s.Partition) {
+			err = fmt.Errorf("the credentials are of account %s (%s), but the spec is for account %s (%s): nothing was written; "+
+				"check AWS_PROFILE and --profile, or account: in %s", who.AccountID, who.Partition, s.Account, s.Partition, s.File)
+		}
+		answer <- err
+	}()
+	return func() error { return <-answer }
+}
+
+func whoami(ctx context.Context, cfg aws.Config) (arn.ARN, error) {
+	out, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return arn.ARN{}, fmt.Errorf("ask who is calling: %w", awsx.Clean(err))
+	}
+	who, err := arn.Parse(aws.ToString(out.Arn))
+	if err != nil {
+		return arn.ARN{}, fmt.Errorf("ask who is calling: sts:GetCallerIdentity answered the ARN %q: %w", aws.ToString(out.Arn), err)
+	}
+	return who, nil
+}
+
+func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec) []reconcile.Resource {
+	// Path style lets endpoints serve S3 that have one name only. AWS's own
+	// is asked by virtual host, as it wants to be.
+	s3API := awss3.NewFromConfig(cfg, func(o *awss3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+	logsAPI := cloudwatchlogs.NewFromConfig(cfg)
+	ecrAPI := awsecr.NewFromConfig(cfg)
+	iamAPI := awsiam.NewFromConfig(cfg)
+	ecsAPI := awsecs.NewFromConfig(cfg)
+	tagAPI := resourcegroupstaggingapi.NewFromConfig(cfg)
+
+	var all []reconcile.Resource
+	for _, want := range s.S3.Buckets {
+		all = append(all, s3.NewBucket(s3API, env, want))
+	}
+	for _, want := range s.Logs.LogGroups {
+		all = append(all, logs.NewLogGroup(logsAPI, env, want))
+	}
+	for _, r := range ecr.NewRepositories(ecrAPI, env, s.ECR.Repositories) {
+		all = append(all, r)
+	}
+	all = append(all, iam.New(iamAPI, tagAPI, env, s.IAM)...)
+	for _, c := range ecs.NewClusters(ecsAPI, env, s.ECS.Clusters) {
+		all = append(all, c)
+	}
+	for _, want := range s.ECS.TaskDefinitions {
+		all = append(all, ecs.NewTaskDefinition(ecsAPI, env, want))
+	}
+	return all
+}
+
+// target keeps what the globs match, and what that needs.
+func target(all []reconcile.Resource, globs []string) ([]reconcile.Resource, error) {
+	if len(globs) == 0 {
+		return all, nil
+	}
+	byID := make(map[spec.ID]reconcile.Resource, len(all))
+	for _, r := range all {
+		byID[r.ID()] = r
+	}
+	keep := map[spec.ID]bool{}
+	var mark func(spec.ID)
+	mark = func(id spec.ID) {
+		if r, ok := byID[id]; ok && !keep[id] {
+			keep[id] = true
+			for _, need := range r.Needs() {
+				mark(need)
+			}
+		}
+	}
+	var errs []error
+	for _, glob := range globs {
+		var hit bool
+		for id := range byID {
+			if reconcile.Glob(glob, id.String()) {
+				hit = true
+				mark(id)
+			}
+		}
+		if !hit {
+			errs = append(errs, fmt.Errorf("--target %s matches no address of the spec; it has %s", glob, addresses(all)))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return slices.DeleteFunc(all, func(r reconcile.Resource) bool { return !keep[r.ID()] }), nil
+}
+
+// addresses lists what there is, as far as a message can hold it.
+func addresses(all []reconcile.Resource) string {
+	var ids []spec.ID
+	for _, r := range all {
+		ids = append(ids, r.ID())
+	}
+	slices.SortFunc(ids, spec.Compare)
+	const most = 20
+	var names []string
+	for i, id := range ids {
+		if i == most {
+			names = append(names, fmt.Sprintf("and %d more", len(ids)-most))
+			break
+		}
+		names = append(names, id.String())
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,48 @@
+package reconcile
+
+import (
+	"context"
+
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// A Diff is one line of a difference: a path within a resource, what AWS has
+// and what the spec wants. nil is "absent", which is not the same as empty.
+// Before and After hold strings, bools, numbers, nil, or lists and maps of
+// those.
+type Diff struct {
+	Path   string
+	Before any
+	After  any
+}
+
+// A Step is a piece of the difference together with the one API call that
+// mends it. A dry run prints steps, a run does them.
+type Step struct {
+	Call  string // the API call as IAM's actions name it: "iam:AttachRolePolicy"
+	Does  string // what errors say it does: "attach policy x to iam.role/y"
+	Diffs []Diff
+	Do    func(context.Context) error
+
+	// Once marks a call that AWS carries out anew each time it is made. After
+	// an unclear answer its effect is looked for with patience before it is
+	// made again.
+	Once bool
+}
+
+// A Plan is what one look at AWS says about a resource.
+type Plan struct {
+	Exists bool              // false: the first steps create it
+	Steps  []Step            // in the order in which they have to be done; none: nothing to do
+	Notes  []string          // what a reader should know although nothing is to do about it
+	Attrs  map[string]string // values born in AWS, for outputs: accessKeyId, revision
+}
+
+// A Resource is one thing that the spec declares.
+type Resource interface {
+	ID() spec.ID
+	Needs() []spec.ID
+	// Plan reads AWS and says what is to do. It never writes. Asking again
+	// reads again.
+	Plan(context.Context) (Plan, error)
+}

@@ -1,0 +1,209 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Options are what a load takes from outside the file.
+type Options struct {
+	Vars  map[string]string           // by name; they win over CHURN_VAR_NAME, which wins over the file
+	Env   func(string) (string, bool) // os.LookupEnv; nil: an empty environment
+	Stdin io.Reader                   // what the path "-" reads
+}
+
+// A File is a spec as it was read: its references are not resolved yet, since
+// some of them need to know the account.
+type File struct {
+	path    string
+	layers  []*node // what is extended first, the file itself last
+	vars    map[string]string
+	env     func(string) (string, bool)
+	files   map[string]fileText // by path, everything that references have named
+	reading bool                // Load is at work, so that files may still be read
+	checked error
+}
+
+type fileText struct {
+	text []byte
+	err  error
+}
+
+// maxLayers bounds a chain of extends that symbolic links keep from looking
+// like the circle it is.
+const maxLayers = 32
+
+// Load reads a spec, what it extends and the files it names. It makes no call
+// to any network. An error that is about the text is Problems; what is wrong
+// with its meaning is for Check and Bind to say.
+func Load(path string, o Options) (*File, error) {
+	f := &File{
+		path:  path,
+		vars:  o.Vars,
+		env:   o.Env,
+		files: make(map[string]fileText),
+	}
+	if f.env == nil {
+		f.env = func(string) (string, bool) { return "", false }
+	}
+	text, err := readSpec(path, o.Stdin)
+	if err != nil {
+		return nil, fmt.Errorf("read spec: %w", err)
+	}
+	var problems Problems
+	f.layer(path, text, nil, &problems)
+	if err := problems.err(); err != nil {
+		return nil, err
+	}
+	slices.Reverse(f.layers)
+
+	// Which files are named shows only once the spec is walked by its types,
+	// so the first check is made here.
+	f.reading = true
+	_, f.checked = f.bind(f.placeholder())
+	f.reading = false
+	return f, nil
+}
+
+// layer adds a file and what it extends. chain holds the paths on the way.
+func (f *File) layer(path string, text []byte, chain []string, problems *Problems) {
+	root := parse(path, text, problems)
+	if root == nil {
+		return
+	}
+	if root.kind != mapping {
+		line, column := root.place()
+		*problems = append(*problems, Problem{path, line, column, "a spec is a mapping of fields, this is " + root.what()})
+		return
+	}
+	f.layers = append(f.layers, root)
+	base := root.field("extends")
+	if base == nil || base.isNull() {
+		return
+	}
+	report := func(format string, args ...any) {
+		line, column := base.place()
+		*problems = append(*problems, Problem{path, line, column, "extends: " + fmt.Sprintf(format, args...)})
+	}
+	switch {
+	case base.kind != scalar || base.text == "":
+		report("want the path of a file, have %s", base.what())
+		return
+	case strings.Contains(base.text, "${"):
+		report("no references here: what they mean depends on the file that is named")
+		return
+	}
+	next := beside(path, base.text)
+	chain = append(chain, filepath.Clean(path))
+	if i := slices.Index(chain, next); i >= 0 {
+		report("a circle: %s", strings.Join(append(chain[i:], next), " -> "))
+		return
+	}
+	if len(chain) >= maxLayers {
+		report("more than %d files extend one another", maxLayers)
+		return
+	}
+	baseText, err := readFile(next)
+	if err != nil {
+		report("%v", err)
+		return
+	}
+	f.layer(next, baseText, chain, problems)
+}
+
+// beside is a path that a file names, as seen from the working directory.
+func beside(file, path string) string {
+	if filepath.IsAbs(path) || file == "-" {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(filepath.Dir(file), path)
+}
+
+func readSpec(path string, stdin io.Reader) ([]byte, error) {
+	if path != "-" {
+		return readFile(path)
+	}
+	if stdin == nil {
+		return nil, errors.New("no standard input")
+	}
+	return readLimited("standard input", stdin)
+}
+
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("is a directory")}
+	}
+	return readLimited(path, file)
+}
+
+func readLimited(name string, r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxFileSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxFileSize {
+		return nil, fmt.Errorf("%s is larger than %d MiB", name, maxFileSize>>20)
+	}
+	return text, nil
+}
+
+// named is the text of a file that the spec names. Only Load reads; a file
+// that it did not meet has a name that depends on who runs it.
+func (f *File) named(path string) ([]byte, error) {
+	if file, ok := f.files[path]; ok {
+		return file.text, file.err
+	}
+	if !f.reading {
+		return nil, fmt.Errorf("%s: the name of a file cannot depend on the account, its partition or the region of the run", path)
+	}
+	text, err := readFile(path)
+	f.files[path] = fileText{text, err}
+	return text, err
+}
+
+// Account is the account that the spec names, or "".
+func (f *File) Account() string { return f.setting("account") }
+
+// Region is the region that the spec names, or "".
+func (f *File) Region() string { return f.setting("region") }
+
+// setting is the text of a top-level field, "" where it is left out or wrong;
+// what is wrong with it is for Check to say.
+func (f *File) setting(name string) string {
+	v := newBinder(f, Identity{}).setting(name)
+	if text, ok := v.text(); ok {
+		return text
+	}
+	return ""
+}
+
+// placeholder is an identity for looking at a spec without credentials.
+func (f *File) placeholder() Identity {
+	id := Identity{Account: f.Account(), Region: f.Region()}
+	if id.Account == "" {
+		id.Account = "000000000000"
+	}
+	if id.Region == "" {
+		id.Region = "us-east-1"
+	}
+	return id
+}
+
+// Check says what is wrong with the spec without knowing the account that it
+// will run in: nil or Problems.
+func (f *File) Check() error { return f.checked }

@@ -1,0 +1,234 @@
+package spec
+
+import (
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// A Spec is what a file asks for, with every substitution made and every rule
+// checked. It is read-only once bound.
+//
+// Throughout, a field's zero value means that the file left it out, and what
+// is left out is not managed: not read, not changed. Where "empty" is a wish
+// of its own, the type tells the two apart: a nil list, map or pointer is left
+// out, an empty one is enforced.
+type Spec struct {
+	File        string `yaml:"-"`                           // the path as it was given, "-" for standard input
+	Project     string `yaml:"project" required:"true"`     // the first half of the ownership mark
+	Environment string `yaml:"environment" required:"true"` // the second half of the ownership mark
+	Region      string `yaml:"region"`                      // where everything lives; left out: the region of the run
+	Account     string `yaml:"account"`                     // a run with credentials of another account stops before its first write; never empty once bound
+	Partition   string `yaml:"-"`                           // aws, aws-cn, aws-us-gov, ...
+
+	// AccountGiven says that the file names the account, so that a run with
+	// other credentials has to stop before its first write.
+	AccountGiven bool `yaml:"-"`
+
+	IgnoreTags []string `yaml:"ignoreTags"` // globs over tag keys of others, which are left alone
+
+	S3      S3       `yaml:"s3"`
+	Logs    Logs     `yaml:"logs"`
+	ECR     ECR      `yaml:"ecr"`
+	IAM     IAM      `yaml:"iam"`
+	ECS     ECS      `yaml:"ecs"`
+	Outputs []Output `yaml:"outputs"` // sorted by name
+}
+
+// Stack is the value of the ownership mark: PROJECT/ENVIRONMENT.
+func (s *Spec) Stack() string { return s.Project + "/" + s.Environment }
+
+type (
+	// S3 holds the buckets.
+	S3 struct {
+		Buckets []S3Bucket `yaml:"buckets"` // in the order of the file
+	}
+	// Logs holds the CloudWatch log groups.
+	Logs struct {
+		LogGroups []LogsLogGroup `yaml:"logGroups"` // in the order of the file
+	}
+	// ECR holds the repositories.
+	ECR struct {
+		Repositories []ECRRepository `yaml:"repositories"` // in the order of the file
+	}
+	// IAM holds policies, roles and users.
+	IAM struct {
+		Policies []IAMPolicy `yaml:"policies"` // customer-managed policies
+		Roles    []IAMRole   `yaml:"roles"`    // in the order of the file
+		Users    []IAMUser   `yaml:"users"`    // in the order of the file
+	}
+	// ECS holds clusters and task definitions.
+	ECS struct {
+		Clusters        []ECSCluster        `yaml:"clusters"`        // in the order of the file
+		TaskDefinitions []ECSTaskDefinition `yaml:"taskDefinitions"` // one a family
+	}
+)
+
+// Meta is what every resource has. Tags are the stack's tags with the
+// resource's own over them; nil where neither gives any, which leaves tags
+// unmanaged save the ownership mark.
+type Meta struct {
+	Tags  map[string]string `yaml:"tags"` // beside the stack's tags, over which they win
+	Needs []ID              `yaml:"-"`    // sorted; what this resource refers to
+}
+
+func (m *Meta) meta() *Meta { return m }
+
+// S3Bucket is a bucket. It is created in the spec's region.
+type S3Bucket struct {
+	Meta              `yaml:",inline"`
+	Name              string                  `yaml:"name" required:"true"`                                                         // unique in all of AWS; cannot change
+	Versioning        string                  `yaml:"versioning" enum:"Enabled Suspended"`                                          // once enabled it can only be suspended
+	Encryption        *S3Encryption           `yaml:"encryption"`                                                                   // the default encryption of new objects
+	PublicAccessBlock *S3PublicAccessBlock    `yaml:"publicAccessBlock"`                                                            // four switches, written as a whole
+	ObjectOwnership   string                  `yaml:"objectOwnership" enum:"BucketOwnerEnforced BucketOwnerPreferred ObjectWriter"` // BucketOwnerEnforced: no ACLs
+	LifecycleRules    []s3types.LifecycleRule `yaml:"lifecycleRules"`                                                               // empty: no lifecycle configuration
+	Policy            Document                `yaml:"policy"`                                                                       // {}: no bucket policy
+	ForceDestroy      bool                    `yaml:"forceDestroy"`                                                                 // a permission to the product, no property of AWS
+}
+
+// S3Encryption is a bucket's default encryption.
+type S3Encryption struct {
+	SSEAlgorithm     string  `yaml:"sseAlgorithm" required:"true" enum:"AES256 aws:kms aws:kms:dsse"` // AES256: keys of S3
+	KMSMasterKeyID   *string `yaml:"kmsMasterKeyID"`                                                  // an ARN; left out: the AWS-managed key
+	BucketKeyEnabled *bool   `yaml:"bucketKeyEnabled"`                                                // one call to KMS for many objects; left out: not managed
+}
+
+// S3PublicAccessBlock holds the four switches; each one left out is false, as
+// in AWS's own API, because the configuration is written whole.
+type S3PublicAccessBlock struct {
+	BlockPublicAcls       bool `yaml:"blockPublicAcls"`       // refuse new public ACLs
+	IgnorePublicAcls      bool `yaml:"ignorePublicAcls"`      // take public ACLs for private
+	BlockPublicPolicy     bool `yaml:"blockPublicPolicy"`     // refuse new public policies
+	RestrictPublicBuckets bool `yaml:"restrictPublicBuckets"` // a public policy opens nothing to other accounts
+}
+
+// LogsLogGroup is a CloudWatch log group.
+type LogsLogGroup struct {
+	Meta            `yaml:",inline"`
+	Name            string  `yaml:"name" required:"true"`                                                                                            // cannot change
+	RetentionInDays *int32  `yaml:"retentionInDays" enum:"never 1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653"` // never, which is 0 once loaded: events do not expire
+	KMSKeyID        *string `yaml:"kmsKeyId"`                                                                                                        // an ARN; "": no key
+	LogGroupClass   string  `yaml:"logGroupClass" enum:"STANDARD INFREQUENT_ACCESS DELIVERY"`                                                        // cannot change
+}
+
+// ECRRepository is an image repository.
+type ECRRepository struct {
+	Meta               `yaml:",inline"`
+	Name               string         `yaml:"name" required:"true"`                        // cannot change
+	ImageTagMutability string         `yaml:"imageTagMutability" enum:"MUTABLE IMMUTABLE"` // whether a tag can be moved to another image
+	ScanOnPush         *bool          `yaml:"scanOnPush"`                                  // look for known vulnerabilities in each pushed image
+	Encryption         *ECREncryption `yaml:"encryption"`                                  // cannot change
+	LifecyclePolicy    Document       `yaml:"lifecyclePolicy"`                             // which images expire; {}: none
+	Policy             Document       `yaml:"policy"`                                      // who else may pull and push; {}: none
+	ForceDelete        bool           `yaml:"forceDelete"`                                 // a permission to the product, no property of AWS
+}
+
+// ECREncryption is a repository's encryption at rest.
+type ECREncryption struct {
+	EncryptionType string  `yaml:"encryptionType" required:"true" enum:"AES256 KMS KMS_DSSE"` // AES256: keys of ECR
+	KMSKey         *string `yaml:"kmsKey"`                                                    // an ARN; left out: the AWS-managed key
+}
+
+// IAMPolicy is a customer-managed policy. Name, path and description cannot
+// change in AWS.
+type IAMPolicy struct {
+	Meta        `yaml:",inline"`
+	Name        string   `yaml:"name" required:"true"`     // cannot change
+	Path        string   `yaml:"path"`                     // left out: "/"; cannot change
+	Description *string  `yaml:"description"`              // cannot change
+	Document    Document `yaml:"document" required:"true"` // what it allows and denies
+}
+
+// IAMRole is a role with its trust policy. Name and path cannot change.
+type IAMRole struct {
+	Meta                `yaml:",inline"`
+	Name                string              `yaml:"name" required:"true"`             // cannot change
+	Path                string              `yaml:"path"`                             // left out: "/"; cannot change
+	Description         *string             `yaml:"description"`                      // for people
+	AssumeRolePolicy    Document            `yaml:"assumeRolePolicy" required:"true"` // who may take the role
+	MaxSessionDuration  *int32              `yaml:"maxSessionDuration"`               // seconds, 3600 to 43200
+	PermissionsBoundary *string             `yaml:"permissionsBoundary"`              // a policy of this spec by name or any by ARN, resolved to an ARN; "": none
+	Policies            []string            `yaml:"policies"`                         // those of this spec by name, any by ARN, resolved to ARNs; empty: none attached
+	InlinePolicies      map[string]Document `yaml:"inlinePolicies"`                   // by name; empty: none
+}
+
+// IAMUser is a user.
+type IAMUser struct {
+	Meta                `yaml:",inline"`
+	Name                string              `yaml:"name" required:"true"` // cannot change
+	Path                string              `yaml:"path"`                 // left out: "/"; cannot change
+	PermissionsBoundary *string             `yaml:"permissionsBoundary"`  // a policy of this spec by name or any by ARN, resolved to an ARN; "": none
+	Policies            []string            `yaml:"policies"`             // those of this spec by name, any by ARN, resolved to ARNs; empty: none attached
+	InlinePolicies      map[string]Document `yaml:"inlinePolicies"`       // by name; empty: none
+	AccessKey           *IAMAccessKey       `yaml:"accessKey"`            // the one key pair that the stack keeps for the user
+}
+
+// IAMAccessKey is the one key pair that the stack keeps for a user. It has an
+// address of its own, iam.access-key/USER.
+type IAMAccessKey struct {
+	Deliver []Sink `yaml:"deliver" required:"true"` // at least one: AWS tells the secret only once
+}
+
+// A Sink is a place that the key pair is delivered to. Exactly one field is
+// set.
+type Sink struct {
+	File *FileSink `yaml:"file"` // a file on this machine
+}
+
+// FileSink writes the pair into a file of mode 0600, in the format of AWS's
+// shared credentials.
+type FileSink struct {
+	Path    string `yaml:"path" required:"true"` // relative to the working directory
+	Profile string `yaml:"profile"`              // left out: the user's name
+}
+
+// ECSCluster is a cluster. Settings, capacity providers and configuration
+// that are given are the truth as a whole.
+type ECSCluster struct {
+	Meta                            `yaml:",inline"`
+	Name                            string                                  `yaml:"name" required:"true"`            // cannot change
+	Settings                        []ecstypes.ClusterSetting               `yaml:"settings"`                        // containerInsights
+	CapacityProviders               []string                                `yaml:"capacityProviders"`               // FARGATE, FARGATE_SPOT, or an Auto Scaling group's
+	DefaultCapacityProviderStrategy []ecstypes.CapacityProviderStrategyItem `yaml:"defaultCapacityProviderStrategy"` // over the capacityProviders
+	Configuration                   *ecstypes.ClusterConfiguration          `yaml:"configuration"`                   // of ECS Exec and of storage
+}
+
+// ECSTaskDefinition is a family whose latest active revision is kept as the
+// spec says.
+type ECSTaskDefinition struct {
+	Meta                    `yaml:",inline"`
+	Family                  string                         `yaml:"family" required:"true"`                     // cannot change
+	NetworkMode             string                         `yaml:"networkMode" enum:"none bridge awsvpc host"` // FARGATE wants awsvpc
+	RequiresCompatibilities []ecstypes.Compatibility       `yaml:"requiresCompatibilities"`                    // what ECS checks the definition for
+	CPU                     string                         `yaml:"cpu"`                                        // "512", "0.5 vCPU"
+	Memory                  string                         `yaml:"memory"`                                     // "1024", "1 GB"
+	ExecutionRole           *string                        `yaml:"executionRole"`                              // what pulls the image and writes logs: a role of this spec by name or any by ARN, resolved to an ARN; "": none
+	TaskRole                *string                        `yaml:"taskRole"`                                   // what the containers work with: a role of this spec by name or any by ARN, resolved to an ARN; "": none
+	RuntimePlatform         *ecstypes.RuntimePlatform      `yaml:"runtimePlatform"`                            // operating system and processor
+	EphemeralStorage        *ecstypes.EphemeralStorage     `yaml:"ephemeralStorage"`                           // beyond the 20 GiB of every task on Fargate
+	Volumes                 []ecstypes.Volume              `yaml:"volumes"`                                    // empty: none
+	ContainerDefinitions    []ecstypes.ContainerDefinition `yaml:"containerDefinitions" required:"true"`       // at least one, one of them essential
+	Ignore                  []string                       `yaml:"ignore"`                                     // paths left as they are live, like containerDefinitions.*.image
+}
+
+// A Document is a policy document as JSON text, keys in the order in which the
+// file has them. nil: left out. "{}": empty, which asks for none to be there.
+type Document []byte
+
+// An Output is a named value of the spec.
+type Output struct {
+	Name      string
+	Value     Template
+	Sensitive bool // refers to an access key
+}
+
+// A Template is text with references that only AWS can answer: an access
+// key's id, a task definition's revision. Everything else is text already.
+type Template []Part
+
+// A Part is literal text, or a reference where ID is not zero.
+type Part struct {
+	Text string
+	ID   ID
+	Attr string // accessKeyId, secretAccessKey, arn, revision
+}

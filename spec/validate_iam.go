@@ -1,0 +1,223 @@
+package spec
+
+import (
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// IAM's limits, https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html.
+// Where a quota can be raised, the number is the highest that it can be
+// raised to. Sizes are in characters other than white space.
+const (
+	maxUserName      = 64 // roles, too
+	maxPolicyName    = 128
+	maxPath          = 512
+	maxDescription   = 1000
+	maxManagedPolicy = 6144
+	maxTrustPolicy   = 4096 // 2048 unless raised
+	maxRoleInline    = 10240
+	maxUserInline    = 2048
+	maxAttached      = 20 // 10 unless raised
+	minSession       = 3600
+	maxSession       = 43200
+)
+
+var (
+	iamName   = regexp.MustCompile(`^[A-Za-z0-9_+=,.@-]+$`)
+	iamPath   = regexp.MustCompile(`^/([!-~]+/)?$`)
+	policyARN = regexp.MustCompile(`^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/.+$`)
+	roleARN   = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/.+$`)
+)
+
+func (b *binder) checkPolicy(n *node, p *IAMPolicy) {
+	b.checkIAMName(n, p.Name, p.Path, "policy", maxPolicyName)
+	b.checkDescription(n, p.Description)
+	if p.Document == nil {
+		return
+	}
+	b.checkStatements(n.get("document"), identityPolicy)
+	b.checkSize(n.get("document"), "document", size(p.Document), maxManagedPolicy)
+}
+
+func (b *binder) checkRole(n *node, r *IAMRole) {
+	b.checkIAMName(n, r.Name, r.Path, "role", maxUserName)
+	b.checkDescription(n, r.Description)
+	if r.AssumeRolePolicy != nil {
+		b.checkStatements(n.get("assumeRolePolicy"), trustPolicy)
+		b.checkSize(n.get("assumeRolePolicy"), "assumeRolePolicy", size(r.AssumeRolePolicy), maxTrustPolicy)
+	}
+	if d := r.MaxSessionDuration; d != nil && (*d < minSession || *d > maxSession) {
+		b.errorf(n.get("maxSessionDuration"), "maxSessionDuration: %d seconds; IAM allows %d to %d", *d, minSession, maxSession)
+	}
+	b.resolvePolicies(n, r.PermissionsBoundary, r.Policies)
+	b.checkInline(n.get("inlinePolicies"), r.InlinePolicies, maxRoleInline)
+}
+
+func (b *binder) checkUser(n *node, u *IAMUser) {
+	b.checkIAMName(n, u.Name, u.Path, "user", maxUserName)
+	b.resolvePolicies(n, u.PermissionsBoundary, u.Policies)
+	b.checkInline(n.get("inlinePolicies"), u.InlinePolicies, maxUserInline)
+	if u.AccessKey == nil {
+		return
+	}
+	deliver := n.get("accessKey", "deliver")
+	if u.AccessKey.Deliver != nil && len(u.AccessKey.Deliver) == 0 {
+		b.errorf(deliver, "accessKey: deliver is empty, so the secret could not be kept: AWS tells it only once")
+	}
+	for i, sink := range u.AccessKey.Deliver {
+		at := deliver.item(i)
+		switch {
+		case at.kind != mapping:
+		case len(at.fields) > 1:
+			b.errorf(at, "deliver: one sink an item; start another with \"- \"")
+		case sink.File == nil:
+			if len(at.fields) == 0 || at.fields[0].value.isNull() {
+				b.errorf(at, "deliver: an empty sink; there is file: {path: ...}")
+			}
+		case sink.File.Path == "":
+			b.emptyName(at.get("file", "path"), "path")
+		}
+	}
+}
+
+// checkSinks refuses two keys in one place of one file.
+func (b *binder) checkSinks(users []IAMUser) {
+	type place struct{ path, profile string }
+	taken := make(map[place]string)
+	i := -1
+	for _, r := range b.resources {
+		if r.id.Kind != User {
+			continue
+		}
+		i++
+		key := users[i].AccessKey
+		if key == nil {
+			continue
+		}
+		for j := range key.Deliver {
+			sink := key.Deliver[j].File
+			if sink == nil || sink.Path == "" {
+				continue
+			}
+			profile := sink.Profile
+			if profile == "" {
+				profile = users[i].Name
+			}
+			at := r.node.get("accessKey", "deliver").item(j).get("file", "path")
+			where := place{filepath.Clean(sink.Path), profile}
+			if other, ok := taken[where]; ok {
+				b.errorf(at, "deliver: %s already holds the profile %q, of iam.user/%s", where.path, profile, other)
+			}
+			taken[where] = users[i].Name
+		}
+	}
+}
+
+func (b *binder) checkIAMName(n *node, name, path, what string, most int) {
+	at := n.get("name")
+	switch {
+	case name == "":
+		b.emptyName(at, "name")
+	case len(name) > most:
+		b.errorf(at, "%s name: %d characters; IAM allows %d", what, len(name), most)
+	case !iamName.MatchString(name):
+		b.errorf(at, "%s name: %q: allowed are letters, digits and _ + = , . @ -", what, clip(name))
+	}
+	at = n.get("path")
+	if path != "" && (len(path) > maxPath || !iamPath.MatchString(path)) {
+		b.errorf(at, "path: %q: want up to %d characters without spaces that begin and end with a slash, like /ml/", clip(path), maxPath)
+	}
+}
+
+func (b *binder) checkDescription(n *node, text *string) {
+	if text != nil && utf8.RuneCountInString(*text) > maxDescription {
+		b.errorf(n.get("description"), "description: %d characters; IAM allows %d", utf8.RuneCountInString(*text), maxDescription)
+	}
+}
+
+// size is how IAM measures a document.
+func size(d Document) int {
+	n := 0
+	for _, r := range string(d) {
+		if !unicode.IsSpace(r) {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *binder) checkSize(n *node, what string, size, most int) {
+	if size > most {
+		b.errorf(n, "%s: %d characters without white space; IAM allows %d", what, size, most)
+	}
+}
+
+// resolvePolicies puts ARNs in the place of names.
+func (b *binder) resolvePolicies(n *node, boundary *string, policies []string) {
+	if boundary != nil && *boundary != "" {
+		*boundary = b.resolveARN(n.get("permissionsBoundary"), "permissionsBoundary", *boundary, Policy, policyARN)
+	}
+	at := n.get("policies")
+	if len(policies) > maxAttached {
+		b.errorf(at, "policies: %d; IAM attaches at most %d", len(policies), maxAttached)
+	}
+	seen := make(map[string]bool)
+	for i, p := range policies {
+		if item := at.item(i); item.kind == scalar && !item.bad && !item.isNull() {
+			policies[i] = b.resolveARN(item, "policies", p, Policy, policyARN)
+			if seen[policies[i]] {
+				b.errorf(item, "policies: %q is listed twice", p)
+			}
+			seen[policies[i]] = true
+		}
+	}
+}
+
+// resolveARN turns what names a policy or a role into its ARN: a name of this
+// spec, or an ARN as it is.
+func (b *binder) resolveARN(n *node, field, text string, kind Kind, pattern *regexp.Regexp) string {
+	if n.kind != scalar || n.bad {
+		return text
+	}
+	id := ID{kind, text}
+	if r := b.declared[id]; r != nil {
+		b.need(id, n)
+		return b.arn(r)
+	}
+	what := strings.TrimPrefix(string(kind), "iam.")
+	switch {
+	case strings.HasPrefix(text, "arn:"):
+		if !pattern.MatchString(text) {
+			b.errorf(n, "%s: %q is not the ARN of a %s", field, clip(text), what)
+		}
+	case !b.incomplete[kind]:
+		var names []string
+		for id := range b.declared {
+			if id.Kind == kind {
+				names = append(names, id.Name)
+			}
+		}
+		b.errorf(n, "%s: this spec has no %s %q; name one of its own, any other by ARN%s", field, what, clip(text), suggest(text, names))
+	}
+	return text
+}
+
+func (b *binder) checkInline(n *node, policies map[string]Document, most int) {
+	total := 0
+	for _, name := range slices.Sorted(maps.Keys(policies)) {
+		if len(name) > maxPolicyName || !iamName.MatchString(name) {
+			b.errorf(n.key(name), "inlinePolicies: %q: a name has 1 to %d letters, digits and _ + = , . @ -", clip(name), maxPolicyName)
+		}
+		if policies[name] == nil {
+			continue
+		}
+		b.checkStatements(n.get(name), identityPolicy)
+		total += size(policies[name])
+	}
+	b.checkSize(n, "inlinePolicies together", total, most)
+}

@@ -1,0 +1,209 @@
+package spec
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+const (
+	maxBucketPolicy   = 20 << 10 // bytes
+	maxLifecycleRules = 1000
+	maxLifecycleID    = 255
+)
+
+var (
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*[a-z0-9]$`)
+	kmsKeyARN  = regexp.MustCompile(`^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$`)
+)
+
+// Beginnings and ends that AWS keeps for itself,
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+func reservedBucketPrefixes() []string { return []string{"xn--", "sthree-", "amzn-s3-demo-"} }
+
+func reservedBucketSuffixes() []string {
+	return []string{"-s3alias", "--ol-s3", "--ols-s3", ".mrap", "--x-s3", "--table-s3"}
+}
+
+func (b *binder) checkBucket(n *node, bucket *S3Bucket) {
+	b.checkBucketName(n.get("name"), bucket.Name)
+	if e := bucket.Encryption; e != nil {
+		at := n.get("encryption", "kmsMasterKeyID")
+		b.checkKMSKey(at, "kmsMasterKeyID", e.KMSMasterKeyID)
+		if e.KMSMasterKeyID != nil && e.SSEAlgorithm == string(s3types.ServerSideEncryptionAes256) {
+			b.errorf(at, "encryption: AES256 takes no key; sseAlgorithm aws:kms does")
+		}
+	}
+	b.checkLifecycle(n.get("lifecycleRules"), bucket.LifecycleRules)
+	if bucket.Policy != nil {
+		b.checkStatements(n.get("policy"), bucketPolicy)
+		if len(bucket.Policy) > maxBucketPolicy {
+			b.errorf(n.get("policy"), "policy: %d bytes; S3 allows %d", len(bucket.Policy), maxBucketPolicy)
+		}
+	}
+}
+
+func (b *binder) checkBucketName(n *node, name string) {
+	if name == "" {
+		b.emptyName(n, "name")
+		return
+	}
+	_, notIP := netip.ParseAddr(name)
+	switch {
+	case len(name) < 3 || len(name) > 63:
+		b.errorf(n, "bucket name: %d characters; S3 wants 3 to 63", len(name))
+	case !bucketName.MatchString(name):
+		b.errorf(n, "bucket name: %q: allowed are small letters, digits, dots and hyphens, a letter or digit first and last", clip(name))
+	case strings.Contains(name, ".."):
+		b.errorf(n, "bucket name: %q has two dots in a row", name)
+	case notIP == nil:
+		b.errorf(n, "bucket name: %q looks like an IP address", name)
+	}
+	for _, p := range reservedBucketPrefixes() {
+		if strings.HasPrefix(name, p) {
+			b.errorf(n, "bucket name: %q: the beginning %s is reserved by AWS", name, p)
+		}
+	}
+	for _, s := range reservedBucketSuffixes() {
+		if strings.HasSuffix(name, s) {
+			b.errorf(n, "bucket name: %q: the end %s is reserved by AWS", name, s)
+		}
+	}
+}
+
+// emptyName reports a name that is given and empty; one that is not given is
+// reported as missing already.
+func (b *binder) emptyName(n *node, field string) {
+	if n.kind == scalar && !n.bad && !n.isNull() {
+		b.errorf(n, "%s is empty", field)
+	}
+}
+
+// checkKMSKey wants an ARN: it is the only form that AWS answers unchanged.
+func (b *binder) checkKMSKey(n *node, name string, key *string) {
+	if key == nil || n.bad || kmsKeyARN.MatchString(*key) {
+		return
+	}
+	b.errorf(n, "%s: %q is not the ARN of a KMS key; one looks like arn:aws:kms:eu-north-1:123456789012:key/...", name, clip(*key))
+}
+
+func (b *binder) checkLifecycle(n *node, rules []s3types.LifecycleRule) {
+	if len(rules) > maxLifecycleRules {
+		b.errorf(n, "lifecycleRules: %d rules; S3 allows %d", len(rules), maxLifecycleRules)
+	}
+	ids := make(map[string]bool)
+	for i, rule := range rules {
+		at := n.item(i)
+		if at.kind != mapping {
+			continue
+		}
+		if id := rule.ID; id != nil {
+			if len(*id) > maxLifecycleID {
+				b.errorf(at.get("id"), "lifecycleRules: an id has at most %d characters", maxLifecycleID)
+			}
+			if ids[*id] {
+				b.errorf(at.get("id"), "lifecycleRules: a second rule with the id %q", *id)
+			}
+			ids[*id] = true
+		}
+		b.checkLifecycleRule(at, rule)
+	}
+}
+
+func (b *binder) checkLifecycleRule(n *node, rule s3types.LifecycleRule) {
+	if rule.Expiration == nil && rule.Transitions == nil && rule.NoncurrentVersionExpiration == nil &&
+		rule.NoncurrentVersionTransitions == nil && rule.AbortIncompleteMultipartUpload == nil {
+		b.errorf(n, "lifecycleRules: a rule without an action; there are expiration, transitions, noncurrentVersionExpiration, noncurrentVersionTransitions and abortIncompleteMultipartUpload")
+	}
+	// A prefix of the rule itself is deprecated and still accepted.
+	prefix := n.field("prefix")
+	switch {
+	case rule.Filter == nil && prefix == nil:
+		b.errorf(n, "lifecycleRules: filter is missing; {} means every object")
+	case rule.Filter != nil && prefix != nil:
+		b.errorf(prefix, "lifecycleRules: prefix is the old form of filter; give one of them")
+	}
+	tagged := false
+	if f := rule.Filter; f != nil {
+		count := 0
+		for _, given := range []bool{f.And != nil, f.ObjectSizeGreaterThan != nil, f.ObjectSizeLessThan != nil, f.Prefix != nil, f.Tag != nil} {
+			if given {
+				count++
+			}
+		}
+		if count > 1 {
+			b.errorf(n.get("filter"), "lifecycleRules: a filter has one condition; put several under and")
+		}
+		tagged = f.Tag != nil || f.And != nil && len(f.And.Tags) > 0
+	}
+	if a := rule.AbortIncompleteMultipartUpload; a != nil {
+		at := n.get("abortIncompleteMultipartUpload")
+		b.positive(at.get("daysAfterInitiation"), "daysAfterInitiation", a.DaysAfterInitiation)
+		if tagged {
+			b.errorf(at, "lifecycleRules: abortIncompleteMultipartUpload cannot be in a rule that filters by tags")
+		}
+	}
+	b.checkExpiration(n, rule, tagged)
+	b.checkTransitions(n, rule)
+}
+
+// positive reports a number of days that is not above 0.
+func (b *binder) positive(n *node, name string, days *int32) {
+	if days != nil && *days < 1 {
+		b.errorf(n, "lifecycleRules: %s: %d is too few; at least 1", name, *days)
+	}
+}
+
+func (b *binder) checkExpiration(n *node, rule s3types.LifecycleRule, tagged bool) {
+	if e := rule.Expiration; e != nil {
+		at := n.get("expiration")
+		count := 0
+		for _, given := range []bool{e.Days != nil, e.Date != nil, e.ExpiredObjectDeleteMarker != nil} {
+			if given {
+				count++
+			}
+		}
+		if count != 1 && at.kind == mapping {
+			b.errorf(at, "lifecycleRules: expiration wants one of days, date and expiredObjectDeleteMarker")
+		}
+		b.positive(at.get("days"), "days", e.Days)
+		if e.ExpiredObjectDeleteMarker != nil && tagged {
+			b.errorf(at, "lifecycleRules: expiredObjectDeleteMarker cannot be in a rule that filters by tags")
+		}
+	}
+	if e := rule.NoncurrentVersionExpiration; e != nil {
+		at := n.get("noncurrentVersionExpiration")
+		b.positive(at.get("noncurrentDays"), "noncurrentDays", e.NoncurrentDays)
+	}
+}
+
+func (b *binder) checkTransitions(n *node, rule s3types.LifecycleRule) {
+	for i, t := range rule.Transitions {
+		at := n.get("transitions").item(i)
+		if at.kind != mapping {
+			continue
+		}
+		if (t.Days == nil) == (t.Date == nil) {
+			b.errorf(at, "lifecycleRules: a transition wants one of days and date")
+		}
+		if t.Days == nil {
+			continue
+		}
+		if *t.Days < 0 {
+			b.errorf(at.get("days"), "lifecycleRules: days: %d is negative", *t.Days)
+		}
+		// S3 refuses less for these two classes alone.
+		infrequent := t.StorageClass == s3types.TransitionStorageClassStandardIa || t.StorageClass == s3types.TransitionStorageClassOnezoneIa
+		if infrequent && *t.Days < 30 {
+			b.errorf(at.get("days"), "lifecycleRules: days: %d is too few; %s wants at least 30", *t.Days, t.StorageClass)
+		}
+		if e := rule.Expiration; e != nil && e.Days != nil && *e.Days <= *t.Days {
+			b.errorf(n.get("expiration", "days"), "lifecycleRules: objects expire after %d days, before they move to %s after %d", *e.Days, t.StorageClass, *t.Days)
+		}
+	}
+	for i, t := range rule.NoncurrentVersionTransitions {
+		b.positive(n.get("noncurrentVersionTransitions").item(i).get("noncurrentDays"), "noncurrentDays", t.NoncurrentDays)
+	}
+}
