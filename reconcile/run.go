@@ -78,9 +78,11 @@ func Look(ctx context.Context, resources []Resource, o Options) *Run {
 	}
 	slices.SortFunc(r.nodes, func(a, b *node) int { return spec.Compare(a.res.ID(), b.res.ID()) })
 
+	// A read that is cut off does no harm, so an interrupt waits for none.
+	reads := UntilStopped(ctx, o.Stop)
 	var wg sync.WaitGroup
 	for _, n := range r.nodes {
-		wg.Go(func() { n.look(ctx) })
+		wg.Go(func() { n.look(reads) })
 	}
 	wg.Wait()
 	r.skip()
@@ -91,7 +93,11 @@ func (n *node) look(ctx context.Context) {
 	id := n.res.ID()
 	n.result = Result{ID: id, Action: None, Status: InSync}
 	plan, err := n.res.Plan(ctx)
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(context.Cause(ctx), ErrInterrupted):
+		n.result.Status, n.result.Err = Skipped, ErrInterrupted
+		return
+	case err != nil:
 		n.fail(ctx, fmt.Errorf("describe %s: %w", id, awsx.Clean(err)))
 		return
 	}
@@ -142,6 +148,19 @@ func (r *Run) unmet(n *node) error {
 		}
 	}
 	return nil
+}
+
+// UntilStopped is ctx, ended with ErrInterrupted when stop is closed.
+func UntilStopped(ctx context.Context, stop <-chan struct{}) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-stop:
+			cancel(ErrInterrupted)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx
 }
 
 // Apply does the planned steps: each resource after those that it needs,

@@ -260,10 +260,7 @@ func (b *binder) want(n *node, kind nodeKind, name string) bool {
 	if n.kind == kind {
 		return true
 	}
-	wanted := "a mapping"
-	if kind == sequence {
-		wanted = "a list"
-	}
+	wanted := map[nodeKind]string{scalar: "text", mapping: "a mapping", sequence: "a list"}[kind]
 	b.errorf(n, "%s: want %s, have %s", name, wanted, n.what())
 	return false
 }

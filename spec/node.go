@@ -298,7 +298,7 @@ func (r *reader) yaml() *node {
 		r.syntax(err)
 		return nil
 	}
-	if len(first.Content) != 1 {
+	if len(first.Content) != 1 || first.Content[0].ShortTag() == "!!null" {
 		r.report(1, 1, "the file is empty")
 		return nil
 	}

@@ -41,6 +41,13 @@ func (b *binder) checkStatements(n *node, kind policyKind) {
 		return
 	}
 	b.checkKeys(n, policyFields(), "a policy")
+	if kind.iam {
+		n.walk(func(s *node) {
+			if i := strings.IndexFunc(s.text, func(r rune) bool { return r > 0xff }); i >= 0 && !s.bad {
+				b.errorf(s, "%q: IAM's documents hold no characters above U+00FF", clip(s.text))
+			}
+		})
+	}
 	if v := n.field("Version"); v != nil {
 		allowed := []string{"2012-10-17", "2008-10-17"}
 		if b.want(v, scalar, "Version") && !v.bad && !slices.Contains(allowed, v.text) {

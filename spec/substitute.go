@@ -216,6 +216,10 @@ func (x *expander) resolve(at int, expr string) value {
 	case slices.Contains(fieldReferences(), expr):
 		return x.fieldReference(at, expr)
 	}
+	if strings.Contains(expr, ":") {
+		x.report(at, "${%s} is no reference of a spec; for IAM to see its variable write $${%s}", clip(expr), clip(expr))
+		return value{}
+	}
 	message := fmt.Sprintf("${%s} is no reference", clip(expr))
 	known := fieldReferences()
 	for _, name := range x.variables() {

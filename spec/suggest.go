@@ -38,6 +38,7 @@ func distance(a, b string, limit int) int {
 	for i := 1; i <= len(a); i++ {
 		row := make([]int, len(b)+1)
 		row[0] = i
+		least := i
 		for j := 1; j <= len(b); j++ {
 			changed := 1
 			if a[i-1] == b[j-1] {
@@ -47,6 +48,10 @@ func distance(a, b string, limit int) int {
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
 				row[j] = min(row[j], before[j-2]+1)
 			}
+			least = min(least, row[j])
+		}
+		if least > limit {
+			return least
 		}
 		before, last = last, row
 	}

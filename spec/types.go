@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"time"
+
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -166,20 +168,41 @@ type IAMUser struct {
 // IAMAccessKey is the one key pair that the stack keeps for a user. It has an
 // address of its own, iam.access-key/USER.
 type IAMAccessKey struct {
-	Deliver []Sink `yaml:"deliver" required:"true"` // at least one: AWS tells the secret only once
+	Deliver     []Sink        `yaml:"deliver" required:"true"` // at least one: AWS tells the secret only once
+	RotateAfter time.Duration `yaml:"-"`                       // the age at which the key gets a successor; left out: never
+	RetireAfter time.Duration `yaml:"-"`                       // how long a succeeded key has to be idle to become inactive, and then inactive to be deleted; left out: 24h
 }
 
 // A Sink is a place that the key pair is delivered to. Exactly one field is
 // set.
 type Sink struct {
-	File *FileSink `yaml:"file"` // a file on this machine
+	File           *FileSink           `yaml:"file"` // a file on this machine
+	GitHub         *GitHubSink         `yaml:"-"`
+	SecretsManager *SecretsManagerSink `yaml:"-"`
 }
 
-// FileSink writes the pair into a file of mode 0600, in the format of AWS's
-// shared credentials.
+// FileSink writes the pair into a file of mode 0600.
 type FileSink struct {
 	Path    string `yaml:"path" required:"true"` // relative to the working directory
 	Profile string `yaml:"profile"`              // left out: the user's name
+	Format  string `yaml:"-"`                    // credentials, env; left out: credentials
+}
+
+// GitHubSink writes the pair into two secrets of GitHub Actions: of a
+// repository, of one of its environments, or of an organization.
+type GitHubSink struct {
+	Repository      string `yaml:"repository"`      // owner/name
+	Environment     string `yaml:"environment"`     // of the repository; left out: the repository's own secrets
+	Organization    string `yaml:"organization"`    // in place of a repository
+	KeyIDSecret     string `yaml:"keyIdSecret"`     // left out: AWS_ACCESS_KEY_ID
+	SecretKeySecret string `yaml:"secretKeySecret"` // left out: AWS_SECRET_ACCESS_KEY
+}
+
+// SecretsManagerSink writes the pair as JSON into a secret of AWS Secrets
+// Manager, which is created, with the user's tags, where it does not exist.
+type SecretsManagerSink struct {
+	Name     string  `yaml:"name"`
+	KMSKeyID *string `yaml:"kmsKeyId"` // left out: the AWS-managed key for a new secret, not managed for an old one
 }
 
 // ECSCluster is a cluster. Settings, capacity providers and configuration

@@ -201,11 +201,10 @@ func (b *binder) checkSizes(n *node, t *ECSTaskDefinition, fargate bool) {
 	if t.NetworkMode != string(ecstypes.NetworkModeAwsvpc) && !n.get("networkMode").bad {
 		b.errorf(n.get("networkMode"), "FARGATE needs networkMode: awsvpc")
 	}
-	if n.field("cpu") == nil {
-		b.errorf(n, "FARGATE needs cpu")
-	}
-	if n.field("memory") == nil {
-		b.errorf(n, "FARGATE needs memory")
+	for _, name := range []string{"cpu", "memory"} {
+		if have := n.field(name); have == nil || have.isNull() {
+			b.errorf(n.get(name), "FARGATE needs %s", name)
+		}
 	}
 	if !cpuOK {
 		return

@@ -76,7 +76,27 @@ func Config(ctx context.Context, o Options, calls *atomic.Int64) (aws.Config, er
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load aws configuration: %w", err)
 	}
+	if o.EndpointURL != "" {
+		// AWS_IGNORE_CONFIGURED_ENDPOINT_URLS makes the SDK forget this one as
+		// well, and a run against a sandbox would go to the real AWS.
+		cfg.BaseEndpoint = &o.EndpointURL
+	}
+	if cfg.Credentials != nil {
+		cfg.Credentials = signer{cfg.Credentials}
+	}
 	return cfg, nil
+}
+
+// A signer tells a failure to find credentials from a failure of the call
+// that they were to sign. The SDK has no type for it.
+type signer struct{ aws.CredentialsProvider }
+
+func (s signer) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := s.CredentialsProvider.Retrieve(ctx)
+	if err != nil && ctx.Err() == nil {
+		err = &CredentialsError{Err: err}
+	}
+	return creds, err
 }
 
 // A gate lets a number of attempts per service through at a time, counts and

@@ -45,6 +45,21 @@ func (e *CallError) Error() string {
 
 func (e *CallError) Unwrap() error { return e.Err }
 
+// A CredentialsError says that there are no credentials to sign a call with.
+type CredentialsError struct{ Err error }
+
+func (e *CredentialsError) Error() string {
+	why := "none were found in the environment, the shared files or this machine's role"
+	// A chain that ends at the instance's role has found nothing before it.
+	if !strings.Contains(e.Err.Error(), "no EC2 IMDS role found") {
+		why = oneLine(e.Err)
+	}
+	return "no usable aws credentials: " + why +
+		"; name a profile (--profile or AWS_PROFILE), sign in (aws sso login), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+}
+
+func (e *CredentialsError) Unwrap() error { return e.Err }
+
 // Clean puts a CallError in the place of the SDK's error. Errors of other
 // origin come back as they are.
 func Clean(err error) error {
@@ -63,7 +78,12 @@ func Clean(err error) error {
 		e.RequestID = r.ServiceRequestID()
 	}
 	api, isAPI := errors.AsType[smithy.APIError](err)
+	// The SDK looks for credentials by calls of its own, whose failure must
+	// not be taken for this call's: this one was never made.
+	unsigned, isUnsigned := errors.AsType[*CredentialsError](err)
 	switch {
+	case isUnsigned:
+		e.RequestID, e.Attempts, e.Message = "", 1, unsigned.Error()
 	case isAPI:
 		e.Code, e.Message = api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
 		if e.Message == "" {
@@ -74,15 +94,30 @@ func Clean(err error) error {
 	case errors.Is(err, context.Canceled):
 		e.Message = "canceled"
 	case isUnreadable(err):
-		e.Message = "the answer cannot be read: " + root(err).Error()
+		e.Message = "the answer cannot be read: " + oneLine(err)
 	default:
-		e.Message = root(err).Error()
+		e.Message = oneLine(err)
 	}
 	return e
 }
 
+// oneLine is what went wrong, without the SDK's many words around it.
+func oneLine(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode() + ": " + strings.TrimSpace(api.ErrorMessage())
+	}
+	// It names the address, which its cause does not.
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Error()
+	}
+	return strings.ReplaceAll(root(err).Error(), "\n", "; ")
+}
+
 // Code is AWS's error code, or "" where err is no answer of AWS's.
 func Code(err error) string {
+	if _, ok := errors.AsType[*CredentialsError](err); ok {
+		return ""
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
@@ -100,6 +135,9 @@ func Mentions(err error, words string) bool {
 // answer, one that cannot be read, a fault of the service, or a create that
 // finds its own work. Looking again tells.
 func Unclear(err error) bool {
+	if _, ok := errors.AsType[*CredentialsError](err); ok {
+		return false // never made
+	}
 	switch Code(err) {
 	case "EntityAlreadyExists", "BucketAlreadyOwnedByYou", "RepositoryAlreadyExistsException",
 		"ResourceAlreadyExistsException", "ResourceExistsException":
@@ -132,9 +170,19 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
+// isUnreadable says that AWS has taken the call and that its answer makes no
+// sense: half of it, or a proxy's page in its place.
 func isUnreadable(err error) bool {
-	_, ok := errors.AsType[*smithy.DeserializationError](err)
-	return ok
+	if Code(err) != "" {
+		return false
+	}
+	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
+		return true
+	}
+	// S3's client has no type for it, but a failure with the status of a
+	// success can be nothing else.
+	r, ok := errors.AsType[*awshttp.ResponseError](err)
+	return ok && r.HTTPStatusCode()/100 == 2
 }
 
 func root(err error) error {
@@ -148,6 +196,9 @@ func root(err error) error {
 }
 
 func describeCode(err error) string {
+	if _, ok := errors.AsType[*CredentialsError](err); ok {
+		return "no credentials"
+	}
 	if code := Code(err); code != "" {
 		return code
 	}

@@ -2,12 +2,11 @@ package awsx
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/smithy-go"
 )
 
 // attempts is one more than the SDK's three: the budget for a passing fault
@@ -18,6 +17,10 @@ func newRetryer(backoff retry.BackoffDelayer) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
 		o.Backoff = backoff
+		// The SDK's quota lets a client repeat about a hundred calls in its
+		// life, after which the first throttle of any call is its last. Here
+		// attempts bound the repeats, and the gate their rate.
+		o.RateLimiter = ratelimit.None
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(named)}, o.Retryables...)
 	})
 }
@@ -38,15 +41,8 @@ func named(err error) aws.Ternary {
 	case "UpdateInProgressException":
 		// ECS: the cluster's capacity providers are being changed.
 		return aws.TrueTernary
-	case "ClientException":
-		// ECS: "Too many concurrent attempts to create a new revision of the
-		// specified family."
-		if Mentions(err, "too many concurrent attempts") {
-			return aws.TrueTernary
-		}
 	}
-	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok && Code(err) == "" {
-		// Half an answer, or a proxy's page in its place.
+	if isUnreadable(err) {
 		return aws.TrueTernary
 	}
 	return aws.UnknownTernary

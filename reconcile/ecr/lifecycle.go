@@ -35,6 +35,9 @@ func lifecycleTree(text []byte) (any, error) {
 	if err := json.Unmarshal(text, &doc); err != nil {
 		return nil, err
 	}
+	if doc == nil {
+		return nil, nil // null
+	}
 	rules, _ := doc["rules"].([]any)
 	byPriority := make(map[string]any, len(rules))
 	for _, rule := range rules {

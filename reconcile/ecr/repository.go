@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -45,16 +46,12 @@ type Repository struct {
 	api  API
 	env  reconcile.Env
 	want spec.ECRRepository
-	list *awsx.Shared[*types.Repository]
+	read awsx.Read[*types.Repository] // nil: absent
 }
 
 // NewRepositories prepares the repositories of the spec, which are read
 // together.
 func NewRepositories(api API, env reconcile.Env, wants []spec.ECRRepository) []*Repository {
-	var names []string
-	for _, w := range wants {
-		names = append(names, w.Name)
-	}
 	list := awsx.NewShared(
 		func(ctx context.Context, names []string) (map[string]*types.Repository, error) {
 			return describeRepositories(ctx, api, env.Account, names)
@@ -68,11 +65,10 @@ func NewRepositories(api API, env reconcile.Env, wants []spec.ECRRepository) []*
 			}
 			return found[name], err
 		},
-		names...,
 	)
 	var all []*Repository
 	for _, w := range wants {
-		all = append(all, &Repository{api: api, env: env, want: w, list: list})
+		all = append(all, &Repository{api: api, env: env, want: w, read: list.For(w.Name)})
 	}
 	return all
 }
@@ -126,7 +122,7 @@ func (r *Repository) describe(ctx context.Context) (repository, error) {
 	name, account := &r.want.Name, &r.env.Account
 	reads, ctx := errgroup.WithContext(ctx)
 	reads.Go(func() (err error) {
-		live.repository, err = r.list.Get(ctx, r.want.Name)
+		live.repository, err = r.read(ctx)
 		return err
 	})
 	reads.Go(func() error {
@@ -157,7 +153,13 @@ func (r *Repository) describe(ctx context.Context) (repository, error) {
 			return absent(err, "RepositoryPolicyNotFoundException", "RepositoryNotFoundException")
 		})
 	}
-	return live, reads.Wait()
+	if err := reads.Wait(); err != nil {
+		return repository{}, err
+	}
+	if live.repository == nil {
+		return repository{}, nil
+	}
+	return live, nil
 }
 
 func absent(err error, codes ...string) error {
@@ -324,12 +326,25 @@ func (r *Repository) deleteLifecycle(ctx context.Context) error {
 	return err
 }
 
+// principalBudget covers a principal that was created a moment ago and that
+// ECR does not know yet.
+const principalBudget = 2 * time.Minute
+
 func (r *Repository) setPolicy(ctx context.Context) error {
-	_, err := r.api.SetRepositoryPolicy(ctx, &ecr.SetRepositoryPolicyInput{
-		RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
-		PolicyText: aws.String(string(r.want.Policy)),
+	// Only a principal of this spec can be so young. For any other, a refusal
+	// is a refusal.
+	young := slices.ContainsFunc(r.want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role || id.Kind == spec.User })
+	passing := func(err error) bool {
+		return young && awsx.Code(err) == "InvalidParameterException" &&
+			(awsx.Mentions(err, "principal not found") || awsx.Mentions(err, "invalid repository policy provided"))
+	}
+	return awsx.Patiently(ctx, r.env.Pause, principalBudget, passing, func(ctx context.Context) error {
+		_, err := r.api.SetRepositoryPolicy(ctx, &ecr.SetRepositoryPolicyInput{
+			RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
+			PolicyText: aws.String(string(r.want.Policy)),
+		})
+		return err
 	})
-	return err
 }
 
 func (r *Repository) deletePolicy(ctx context.Context) error {

@@ -35,15 +35,11 @@ type Cluster struct {
 	api  ClusterAPI
 	env  reconcile.Env
 	want spec.ECSCluster
-	list *awsx.Shared[*types.Cluster]
+	read awsx.Read[*types.Cluster] // nil: absent
 }
 
 // NewClusters prepares the clusters of the spec, which are read together.
 func NewClusters(api ClusterAPI, env reconcile.Env, wants []spec.ECSCluster) []*Cluster {
-	var names []string
-	for _, w := range wants {
-		names = append(names, w.Name)
-	}
 	list := awsx.NewShared(
 		func(ctx context.Context, names []string) (map[string]*types.Cluster, error) {
 			return describeClusters(ctx, api, names)
@@ -52,11 +48,10 @@ func NewClusters(api ClusterAPI, env reconcile.Env, wants []spec.ECSCluster) []*
 			found, err := describeClusters(ctx, api, []string{name})
 			return found[name], err
 		},
-		names...,
 	)
 	var all []*Cluster
 	for _, w := range wants {
-		all = append(all, &Cluster{api: api, env: env, want: w, list: list})
+		all = append(all, &Cluster{api: api, env: env, want: w, read: list.For(w.Name)})
 	}
 	return all
 }
@@ -69,7 +64,7 @@ func (c *Cluster) Needs() []spec.ID { return c.want.Needs }
 
 // Plan reads the cluster and says what is to do.
 func (c *Cluster) Plan(ctx context.Context) (reconcile.Plan, error) {
-	live, err := c.list.Get(ctx, c.want.Name)
+	live, err := c.read(ctx)
 	if err != nil {
 		return reconcile.Plan{}, err
 	}
@@ -131,8 +126,13 @@ func (c *Cluster) diff(live *types.Cluster) ([]reconcile.Step, error) {
 		return steps, nil
 	}
 
-	if status := aws.ToString(live.Status); status != "ACTIVE" {
-		return nil, fmt.Errorf("the cluster's status is %s, in which ECS takes no change; run again once it is ACTIVE", status)
+	// PROVISIONING passes by itself and is not among them: a cluster just
+	// created is in it until its capacity providers are there.
+	switch status := aws.ToString(live.Status); status {
+	case "DEPROVISIONING":
+		return nil, errors.New("the cluster is being deleted; run again once it is gone")
+	case "FAILED":
+		return nil, errors.New("the cluster's status is FAILED: ECS could not create what its capacity providers need; its attachments in the AWS console say why")
 	}
 	sets, takes := reconcile.SplitTags(tags)
 	step("ecs:TagResource", "tag", sets, func(ctx context.Context) error {
@@ -172,11 +172,22 @@ func (c *Cluster) configurationDiff(live *types.Cluster) []reconcile.Diff {
 	if c.want.Configuration == nil {
 		return nil
 	}
-	var is *types.ClusterConfiguration
+	var is any
 	if live != nil {
-		is = live.Configuration
+		is = configuration(live.Configuration)
 	}
-	return reconcile.Compare("configuration", treeOf(is), treeOf(c.want.Configuration))
+	return reconcile.Compare("configuration", is, configuration(c.want.Configuration))
+}
+
+func configuration(c *types.ClusterConfiguration) any {
+	tree, ok := treeOf(c).(map[string]any)
+	if !ok {
+		return nil
+	}
+	if e, ok := tree["executeCommandConfiguration"].(map[string]any); ok {
+		fill(e, "logging", "DEFAULT")
+	}
+	return tree
 }
 
 func (c *Cluster) capacityDiff(live *types.Cluster) []reconcile.Diff {
@@ -224,22 +235,34 @@ func (c *Cluster) create(ctx context.Context) error {
 	return awsx.Patiently(ctx, c.env.Pause, linkedRoleBudget, passing, func(ctx context.Context) error {
 		_, err := c.api.CreateCluster(ctx, &ecs.CreateClusterInput{
 			ClusterName:                     &c.want.Name,
-			Settings:                        c.want.Settings,
+			Settings:                        orAbsent(c.want.Settings),
 			Configuration:                   c.want.Configuration,
-			CapacityProviders:               c.want.CapacityProviders,
-			DefaultCapacityProviderStrategy: c.want.DefaultCapacityProviderStrategy,
+			CapacityProviders:               orAbsent(c.want.CapacityProviders),
+			DefaultCapacityProviderStrategy: orAbsent(c.want.DefaultCapacityProviderStrategy),
 			Tags:                            tagList(c.env.Tags(c.want.Tags).Create()),
 		})
 		return err
 	})
 }
 
+// orAbsent keeps an empty list off the wire, where ECS takes it for a mistake.
+func orAbsent[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
 func (c *Cluster) update(ctx context.Context) error {
 	_, err := c.api.UpdateCluster(ctx, &ecs.UpdateClusterInput{
-		Cluster: &c.want.Name, Settings: c.want.Settings, Configuration: c.want.Configuration,
+		Cluster: &c.want.Name, Settings: orAbsent(c.want.Settings), Configuration: c.want.Configuration,
 	})
 	return err
 }
+
+// attachBudget covers capacity providers that are being attached or detached,
+// during which ECS takes no other change of them.
+const attachBudget = 5 * time.Minute
 
 // putCapacity writes both lists, since the call replaces both: the one that
 // the spec leaves out goes back as it is.
@@ -262,8 +285,17 @@ func (c *Cluster) putCapacity(ctx context.Context, live *types.Cluster) error {
 	if in.DefaultCapacityProviderStrategy == nil {
 		in.DefaultCapacityProviderStrategy = []types.CapacityProviderStrategyItem{}
 	}
-	_, err := c.api.PutClusterCapacityProviders(ctx, in)
-	return err
+	passing := func(err error) bool {
+		switch awsx.Code(err) {
+		case "UpdateInProgressException", "ResourceInUseException":
+			return true
+		}
+		return awsx.Mentions(err, "cluster was not active")
+	}
+	return awsx.Patiently(ctx, c.env.Pause, attachBudget, passing, func(ctx context.Context) error {
+		_, err := c.api.PutClusterCapacityProviders(ctx, in)
+		return err
+	})
 }
 
 func tagMap(live *types.Cluster) map[string]string {

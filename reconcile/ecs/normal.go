@@ -2,8 +2,11 @@ package ecs
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 // normal makes of a task definition's content what ECS makes of it, so that
@@ -18,8 +21,9 @@ func normal(content map[string]any) map[string]any {
 
 // defaults fills in what ECS answers, or acts on, where nothing is given.
 func defaults(tree map[string]any) {
-	units(tree, "cpu", "vcpu")
-	units(tree, "memory", "gb")
+	units(tree, "cpu", spec.CPUUnits)
+	units(tree, "memory", spec.MemoryMiB)
+	fill(tree, "enableFaultInjection", false)
 	if p, ok := tree["runtimePlatform"].(map[string]any); ok {
 		fill(p, "operatingSystemFamily", "LINUX")
 		fill(p, "cpuArchitecture", "X86_64")
@@ -28,12 +32,18 @@ func defaults(tree map[string]any) {
 		if efs, ok := v["efsVolumeConfiguration"].(map[string]any); ok {
 			fill(efs, "rootDirectory", "/")
 			fill(efs, "transitEncryption", "DISABLED")
+			if auth, ok := efs["authorizationConfig"].(map[string]any); ok {
+				fill(auth, "iam", "DISABLED")
+			}
 		}
 	}
 	mode, _ := tree["networkMode"].(string)
 	for _, c := range objects(tree["containerDefinitions"]) {
 		fill(c, "essential", true)
 		fill(c, "versionConsistency", "enabled")
+		for _, flag := range []string{"disableNetworking", "interactive", "privileged", "pseudoTerminal", "readonlyRootFilesystem"} {
+			fill(c, flag, false)
+		}
 		if h, ok := c["healthCheck"].(map[string]any); ok {
 			fill(h, "interval", int64(30))
 			fill(h, "timeout", int64(5))
@@ -90,7 +100,7 @@ func byName(tree map[string]any) {
 func pairs(tree map[string]any, list, value string) {
 	m := map[string]any{}
 	for _, o := range objects(tree[list]) {
-		m[field(o, "name")] = o[value]
+		m[field(o, "name")] = field(o, value) // a name without a value is there all the same
 	}
 	if len(m) > 0 && len(m) == len(objects(tree[list])) {
 		tree[list] = m
@@ -141,48 +151,107 @@ func fill(tree map[string]any, key string, value any) {
 }
 
 // units writes "1 vCPU" and "0.5 GB" as ECS keeps them, in 1024ths.
-func units(tree map[string]any, key, unit string) {
+func units(tree map[string]any, key string, parse func(string) (int, bool)) {
 	s, _ := tree[key].(string)
-	number, found := strings.CutSuffix(strings.ToLower(strings.TrimSpace(s)), unit)
-	if !found {
-		return
-	}
-	if n, err := strconv.ParseFloat(strings.TrimSpace(number), 64); err == nil {
-		tree[key] = strconv.FormatFloat(n*1024, 'f', -1, 64)
+	if n, ok := parse(s); ok {
+		tree[key] = strconv.Itoa(n)
 	}
 }
+
+var segment = regexp.MustCompile(`\[([^\]]*)\]|[^.[]+`)
 
 // segments splits a path such as containerDefinitions.*.image, or
-// containerDefinitions[ml-container].image as reports write it.
+// containerDefinitions[ml-container].image as reports write it. A name in
+// brackets may have dots.
 func segments(path string) []string {
-	return strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' })
+	var all []string
+	for _, m := range segment.FindAllStringSubmatch(path, -1) {
+		if strings.HasPrefix(m[0], "[") {
+			all = append(all, m[1])
+		} else {
+			all = append(all, m[0])
+		}
+	}
+	return all
 }
 
-// leave puts what is live at path in the place of what is wished. Elements of
-// lists are found by name; one that is not live stays as it is wished.
+// leave puts what is live at path in the place of what is wished, be it that
+// it is not there. "*" stands for every key of an object and every element of
+// a list. Below an element or an object that is not live, the wish stays: a
+// new container needs an image although images are ignored.
 func leave(tree, live map[string]any, path []string) {
-	if len(path) == 1 {
-		if v, ok := live[path[0]]; ok {
-			tree[path[0]] = clone(v)
+	key, rest := path[0], path[1:]
+	if key == "*" {
+		for key := range union(tree, live) {
+			leave(tree, live, append([]string{key}, rest...))
+		}
+		return
+	}
+	if len(rest) == 0 {
+		if v, ok := live[key]; ok {
+			tree[key] = clone(v)
 		} else {
-			delete(tree, path[0])
+			delete(tree, key)
 		}
 		return
 	}
-	if sub, ok := tree[path[0]].(map[string]any); ok {
-		if liveSub, ok := live[path[0]].(map[string]any); ok {
-			leave(sub, liveSub, path[1:])
+	if was, ok := live[key].(map[string]any); ok {
+		if wished, ok := tree[key].(map[string]any); ok {
+			leave(wished, was, rest)
 		}
 		return
 	}
-	for _, o := range objects(tree[path[0]]) {
-		if path[1] != "*" && path[1] != field(o, "name") {
-			continue
-		}
-		for _, l := range objects(live[path[0]]) {
-			if field(l, "name") == field(o, "name") && len(path) > 2 {
-				leave(o, l, path[2:])
-			}
+	was, ok := live[key].([]any)
+	if !ok {
+		return
+	}
+	wished, _ := tree[key].([]any)
+	name := namer(wished, was)
+	names, elements := index(wished, name)
+	wasNames, wasElements := index(was, name)
+	leave(elements, wasElements, rest)
+	var list []any
+	for _, n := range append(names, wasNames...) {
+		if e, ok := elements[n]; ok {
+			list = append(list, e)
+			delete(elements, n)
 		}
 	}
+	if list == nil {
+		delete(tree, key)
+		return
+	}
+	tree[key] = list
+}
+
+func union(a, b map[string]any) map[string]bool {
+	keys := make(map[string]bool, len(a)+len(b))
+	for k := range a {
+		keys[k] = true
+	}
+	for k := range b {
+		keys[k] = true
+	}
+	return keys
+}
+
+// namer tells how the elements of lists are called: by their names where all
+// have one of their own, otherwise by their places.
+func namer(lists ...[]any) func(int, any) string {
+	byName := func(_ int, e any) string { return field(e, "name") }
+	for _, list := range lists {
+		if names, elements := index(list, byName); len(elements) < len(names) || elements[""] != nil {
+			return func(i int, _ any) string { return strconv.Itoa(i) }
+		}
+	}
+	return byName
+}
+
+func index(list []any, name func(int, any) string) (names []string, elements map[string]any) {
+	elements = make(map[string]any, len(list))
+	for i, e := range list {
+		names = append(names, name(i, e))
+		elements[name(i, e)] = e
+	}
+	return names, elements
 }

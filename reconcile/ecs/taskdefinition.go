@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
@@ -99,7 +100,7 @@ func (t *TaskDefinition) diff(live taskDefinition) ([]reconcile.Step, error) {
 		return nil, err
 	}
 
-	before := content(live.revision)
+	before := t.content(live.revision)
 	after := t.wish(before)
 	var lines []reconcile.Diff
 	if before != nil {
@@ -114,8 +115,8 @@ func (t *TaskDefinition) diff(live taskDefinition) ([]reconcile.Step, error) {
 	if len(lines) > 0 {
 		// A revision's content never changes, so any difference is a new
 		// revision, and takes its tags along from birth.
-		in := &ecs.RegisterTaskDefinitionInput{}
-		if err := fromTree(after, in); err != nil {
+		in, err := input(after)
+		if err != nil {
 			return nil, fmt.Errorf("task definition: %w", err)
 		}
 		in.Tags = tagList(wanted.Whole(live.tags))
@@ -149,32 +150,41 @@ func (t *TaskDefinition) diff(live taskDefinition) ([]reconcile.Step, error) {
 	return steps, nil
 }
 
-// passRoleBudget covers a role that was created a moment ago and that ECS
-// does not know yet.
-const passRoleBudget = 30 * time.Second
+// registerBudget covers a role that was created a moment ago and that ECS does
+// not know yet, and registrations of the family by somebody else.
+const registerBudget = 30 * time.Second
 
 func (t *TaskDefinition) register(ctx context.Context, in *ecs.RegisterTaskDefinitionInput) error {
 	// Only a role of this spec can be so young. For any other, a refusal is
 	// a refusal.
 	ours := slices.ContainsFunc(t.want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role })
 	passing := func(err error) bool {
-		return ours && (awsx.Mentions(err, "iam:PassRole") || awsx.Mentions(err, "unable to assume") ||
-			awsx.Mentions(err, "role is not valid"))
+		// ECS lets one registration of a family through at a time.
+		return awsx.Mentions(err, "too many concurrent attempts") ||
+			ours && (awsx.Mentions(err, "iam:PassRole") || awsx.Mentions(err, "unable to assume") ||
+				awsx.Mentions(err, "role is not valid"))
 	}
-	return awsx.Patiently(ctx, t.env.Pause, passRoleBudget, passing, func(ctx context.Context) error {
+	return awsx.Patiently(ctx, t.env.Pause, registerBudget, passing, func(ctx context.Context) error {
 		_, err := t.api.RegisterTaskDefinition(ctx, in, func(o *ecs.Options) { o.Retryer = awsx.Once(o.Retryer) })
 		return err
 	})
 }
 
-// content is what a revision says, without what ECS says about it.
-func content(revision *types.TaskDefinition) map[string]any {
+// content is what a revision says, without what ECS says about it; nil where
+// there is no revision.
+func (t *TaskDefinition) content(revision *types.TaskDefinition) map[string]any {
 	tree, _ := treeOf(revision).(map[string]any)
 	for _, key := range []string{
 		"taskDefinitionArn", "revision", "status", "compatibilities", "requiresAttributes",
 		"registeredAt", "registeredBy", "deregisteredAt", "deleteRequestedAt",
 	} {
 		delete(tree, key)
+	}
+	// A role may have been registered by its name.
+	for _, key := range []string{"executionRoleArn", "taskRoleArn"} {
+		if role, ok := tree[key].(string); ok && !arn.IsARN(role) {
+			tree[key] = fmt.Sprintf("arn:%s:iam::%s:role/%s", t.env.Partition, t.env.Account, role)
+		}
 	}
 	return tree
 }
@@ -209,7 +219,13 @@ func (t *TaskDefinition) wish(live map[string]any) map[string]any {
 	give("containerDefinitions", w.ContainerDefinitions != nil, treeOf(w.ContainerDefinitions))
 	if live != nil {
 		for _, path := range w.Ignore {
-			leave(tree, live, segments(path))
+			switch path {
+			case "executionRole", "taskRole": // what the API calls by their ARNs
+				path += "Arn"
+			}
+			if at := segments(path); at != nil {
+				leave(tree, live, at)
+			}
 		}
 	}
 	return tree

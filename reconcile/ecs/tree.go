@@ -2,9 +2,13 @@ package ecs
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"unicode"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 )
 
 // treeOf turns a value of the SDK's types into a tree under the API's own
@@ -23,6 +27,19 @@ func reflectTree(v reflect.Value) any {
 			return scalar(e) // a pointer to zero was given; a bare zero was not
 		}
 		return reflectTree(v.Elem())
+	case reflect.Interface:
+		// A union of the API: an object with one field, named after the
+		// variant. In Go it is a pointer to UNIONMemberVARIANT.
+		if v.IsNil() {
+			return nil
+		}
+		variant := v.Elem().Elem()
+		_, name, _ := strings.Cut(variant.Type().Name(), "Member")
+		value := reflectTree(variant.FieldByName("Value"))
+		if value == nil {
+			value = map[string]any{}
+		}
+		return map[string]any{lowerCamel(name): value}
 	case reflect.Struct:
 		tree := map[string]any{}
 		for i := range v.NumField() {
@@ -101,8 +118,39 @@ func lowerCamel(name string) string {
 	return strings.ToLower(name[:1]) + name[1:]
 }
 
-// fromTree is the way back, into a value of the SDK's types, whose fields
-// encoding/json finds without regard to case.
+// input is the way back. encoding/json finds the SDK's fields without regard
+// to case, but cannot fill its unions, of which there is one.
+func input(tree map[string]any) (*ecs.RegisterTaskDefinitionInput, error) {
+	tree, _ = clone(tree).(map[string]any)
+	type place struct{ container, requirement int }
+	strategies := map[place]any{}
+	for i, c := range objects(tree["containerDefinitions"]) {
+		for j, r := range objects(c["resourceRequirements"]) {
+			if s, ok := r["sharingStrategy"]; ok {
+				strategies[place{i, j}] = s
+				delete(r, "sharingStrategy")
+			}
+		}
+	}
+	in := &ecs.RegisterTaskDefinitionInput{}
+	if err := fromTree(tree, in); err != nil {
+		return nil, err
+	}
+	for at, s := range strategies {
+		var strategy struct{ NvidiaMps *types.NvidiaMpsAllocation }
+		if err := fromTree(s, &strategy); err != nil {
+			return nil, err
+		}
+		if strategy.NvidiaMps == nil {
+			return nil, fmt.Errorf("sharingStrategy %v is not known to this version", s)
+		}
+		in.ContainerDefinitions[at.container].ResourceRequirements[at.requirement].SharingStrategy = &types.SharingStrategyMemberNvidiaMps{
+			Value: *strategy.NvidiaMps,
+		}
+	}
+	return in, nil
+}
+
 func fromTree(tree, into any) error {
 	text, err := json.Marshal(tree)
 	if err != nil {

@@ -31,6 +31,10 @@ type AccessKeyAPI interface {
 
 var _ AccessKeyAPI = (*iam.Client)(nil)
 
+// A Prove asks AWS who the bearer of a key pair is, with patience for a pair
+// that is new.
+type Prove func(context.Context, sink.Key) error
+
 // maxKeys is IAM's limit of keys of a user, inactive ones counted.
 const maxKeys = 2
 
@@ -38,20 +42,35 @@ const maxKeys = 2
 //
 // AWS tells a secret once and CreateAccessKey has no idempotency token, so a
 // run that dies at the wrong moment leaves a key whose secret nobody has. What
-// lets the next run heal that is a tag on the user, written in this order:
+// lets the next run heal that is a record in a tag on the user, written in
+// this order:
 //
-//  1. "creating": the time, and the keys that stood before;
-//  2. the key is created, and delivered to every sink;
-//  3. "current": the key's id, which takes the place of the mark.
+//  1. "creating": the time, and the keys that stand;
+//  2. the key is created, proven to work, and delivered to every sink;
+//  3. "current": the key's id, which takes the place of the mark. The key that
+//     was current before is "retiring" from then on.
 //
 // A key that is listed, was not there at 1 and is not committed by 3 is then
-// the lost one, and the only kind of key that is ever deleted.
+// the lost one. Only it, and a key that has retired, is ever deleted.
 type AccessKey struct {
 	api   AccessKeyAPI
 	env   reconcile.Env
 	user  string
-	base  func(context.Context) (*userBase, error) // nil: absent
+	base  awsx.Read[*userBase] // nil: absent
 	sinks []sink.Sink
+	prove Prove
+
+	rotateAfter time.Duration // 0: never
+	retireAfter time.Duration
+
+	// asOf is the time by which keys are due or not. It stands still during a
+	// run, so that a run does not meet deadlines that it has set itself.
+	asOf time.Time
+
+	// rotate makes the key that is current at the first look due. victim is
+	// that key, so that its successor is not.
+	rotate bool
+	victim string
 }
 
 // ID is the key's address.
@@ -67,20 +86,28 @@ func (k *AccessKey) Plan(ctx context.Context) (reconcile.Plan, error) {
 	if err != nil {
 		return reconcile.Plan{}, err
 	}
+	if k.rotate && k.victim == "" {
+		if !live.has(live.record.current) {
+			return reconcile.Plan{}, errors.New("there is no key of the stack's to rotate; a run without rotate makes or adopts one")
+		}
+		k.victim = live.record.current
+	}
 	return k.diff(live)
 }
 
-// accessKeys is what IAM has of a user's keys, and what is known of those that
-// the record leaves in doubt.
+// accessKeys is what IAM has of a user's keys, and what is known of them
+// elsewhere.
 type accessKeys struct {
 	record record
 	keys   []types.AccessKeyMetadata // by age
 	held   map[string]bool           // by id: every sink holds the pair
-	used   map[string]bool           // by id, of strays only: somebody has used it
+	shared map[string]bool           // by id: every shared sink holds the pair
+	some   map[string]bool           // by id: a sink holds the pair
+	used   map[string]time.Time      // by id, of strays and the retiring key; zero: never
 }
 
 func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
-	live := accessKeys{held: map[string]bool{}, used: map[string]bool{}}
+	live := accessKeys{held: map[string]bool{}, shared: map[string]bool{}, some: map[string]bool{}, used: map[string]time.Time{}}
 	var base *userBase
 	reads, readCtx := errgroup.WithContext(ctx)
 	reads.Go(func() (err error) {
@@ -113,18 +140,25 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 		}
 	}
 
-	for _, key := range live.keys {
-		id := aws.ToString(key.AccessKeyId)
-		if live.held[id], err = k.holds(ctx, id); err != nil {
-			return accessKeys{}, err
+	for _, id := range live.ids() {
+		// What is retiring has left the sinks.
+		if id != live.record.retiring {
+			if err := k.look(ctx, &live, id); err != nil {
+				return accessKeys{}, err
+			}
 		}
 	}
-	for _, id := range live.strays() {
+	for _, id := range append(live.strays(), live.record.retiring) {
+		if !live.has(id) {
+			continue
+		}
 		out, err := k.api.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
 		if err != nil {
 			return accessKeys{}, err
 		}
-		live.used[id] = out.AccessKeyLastUsed != nil && out.AccessKeyLastUsed.LastUsedDate != nil
+		if out.AccessKeyLastUsed != nil {
+			live.used[id] = aws.ToTime(out.AccessKeyLastUsed.LastUsedDate)
+		}
 	}
 	return live, nil
 }
@@ -155,17 +189,20 @@ func (k *AccessKey) list(ctx context.Context) ([]types.AccessKeyMetadata, error)
 	return keys, nil
 }
 
-func (k *AccessKey) holds(ctx context.Context, id string) (bool, error) {
+// look asks the sinks for a key.
+func (k *AccessKey) look(ctx context.Context, live *accessKeys, id string) error {
+	key, _ := live.find(id)
+	live.held[id], live.shared[id] = true, true
 	for _, s := range k.sinks {
-		held, err := s.Holds(ctx, id)
+		held, err := s.Holds(ctx, id, aws.ToTime(key.CreateDate))
 		if err != nil {
-			return false, fmt.Errorf("look into %s: %w", s, err)
+			return fmt.Errorf("look into %s: %w", s, err)
 		}
-		if !held {
-			return false, nil
-		}
+		live.held[id] = live.held[id] && held
+		live.shared[id] = live.shared[id] && (held || !s.Shared())
+		live.some[id] = live.some[id] || held
 	}
-	return true, nil
+	return nil
 }
 
 func (l accessKeys) find(id string) (types.AccessKeyMetadata, bool) {
@@ -198,52 +235,110 @@ func (l accessKeys) strays() []string {
 	return slices.DeleteFunc(l.ids(), func(id string) bool { return slices.Contains(l.record.standing, id) })
 }
 
+// standing are the keys that are no strays.
+func (l accessKeys) standing() []string {
+	strays := l.strays()
+	return slices.DeleteFunc(l.ids(), func(id string) bool { return slices.Contains(strays, id) })
+}
+
 func (k *AccessKey) diff(live accessKeys) (reconcile.Plan, error) {
 	strays := live.strays()
-	if err := k.checkStrays(live, strays); err != nil {
+	if err := k.checkStrays(live); err != nil {
 		return reconcile.Plan{}, err
 	}
 	if len(strays) == 1 && live.held[strays[0]] {
 		// The run died between delivery and commit.
-		return reconcile.Plan{Exists: true, Steps: []reconcile.Step{k.commit(&strays[0])}}, nil
-	}
-	if live.record.creating.IsZero() {
-		if key, ok := live.find(live.record.current); ok {
-			return k.kept(live, key), nil
-		}
-		if live.record.current == "" && len(live.keys) > 0 {
-			return k.adopted(live), nil
-		}
+		return reconcile.Plan{Exists: true, Steps: []reconcile.Step{k.commit(live, &strays[0])}}, nil
 	}
 
-	plan := reconcile.Plan{Exists: len(strays) > 0}
-	for _, id := range strays {
-		plan.Steps = append(plan.Steps, k.remove(id))
+	current, listed := live.find(live.record.current)
+	switch {
+	case !listed && live.record.current == "" && live.record.creating.IsZero() && len(live.keys) > 0:
+		return k.adopted(live), nil
+	case !listed:
+		return k.made(live, "")
 	}
-	standing := slices.DeleteFunc(live.ids(), func(id string) bool { return slices.Contains(strays, id) })
+	why := k.due(live, current)
+	if why == "" {
+		return k.kept(live, current), nil
+	}
+	if standing := live.standing(); len(standing) >= maxKeys {
+		return k.blocked(live, current, why)
+	}
+	plan, err := k.made(live, why)
+	plan.Exists = true
+	return plan, err
+}
+
+// due says why the current key needs a successor, or "".
+func (k *AccessKey) due(live accessKeys, current types.AccessKeyMetadata) string {
+	id := aws.ToString(current.AccessKeyId)
+	switch {
+	case len(live.strays()) > 0:
+		// Sinks may hold the stray already, and the current key's secret is
+		// nowhere to restore them from.
+		return "a rotation was cut off"
+	case k.rotate && id == k.victim:
+		return "asked for"
+	case k.rotateAfter > 0 && !k.asOf.Before(aws.ToTime(current.CreateDate).Add(k.rotateAfter)):
+		return fmt.Sprintf("older than %s", days(k.rotateAfter))
+	case !live.shared[id]:
+		return fmt.Sprintf("not in %s, and AWS does not tell its secret twice", k.places(sink.Sink.Shared))
+	}
+	return ""
+}
+
+// blocked is the plan for a successor that there is no room for.
+func (k *AccessKey) blocked(live accessKeys, current types.AccessKeyMetadata, why string) (reconcile.Plan, error) {
+	id := aws.ToString(current.AccessKeyId)
+	retiring := live.record.retiring
+	if !live.has(retiring) {
+		others := slices.DeleteFunc(live.standing(), func(other string) bool { return other == id })
+		return reconcile.Plan{}, fmt.Errorf("%s needs a successor (%s), but the user has a key that is not the stack's, %s, and AWS allows %d; "+
+			"delete it if nobody uses it (aws iam delete-access-key --user-name %s --access-key-id %s) and run again",
+			id, why, strings.Join(others, " and "), maxKeys, k.user, strings.Join(others, " "))
+	}
+	if k.rotate || !live.shared[id] {
+		return reconcile.Plan{}, fmt.Errorf("%s needs a successor (%s), but %s, which it succeeded itself, is still retiring, and AWS allows %d keys; "+
+			"wait until that is through, or delete %s if nobody uses it (aws iam delete-access-key --user-name %s --access-key-id %s), and run again",
+			id, why, retiring, maxKeys, retiring, k.user, retiring)
+	}
+	plan := k.kept(live, current)
+	plan.Notes = append(plan.Notes, fmt.Sprintf("%s is due for rotation (%s), which waits for %s to retire", id, why, retiring))
+	return plan, nil
+}
+
+// made is the plan for a new pair; why it succeeds the current one, if it does.
+func (k *AccessKey) made(live accessKeys, why string) (reconcile.Plan, error) {
+	strays, standing := live.strays(), live.standing()
+	plan := reconcile.Plan{Exists: len(strays) > 0}
 	if len(standing) >= maxKeys {
 		return reconcile.Plan{}, fmt.Errorf("the user has %d access keys already, %s, which is AWS's limit, and none of them is the stack's; "+
 			"delete one that nobody uses (aws iam delete-access-key --user-name %s --access-key-id …) and run again",
 			len(standing), strings.Join(standing, " and "), k.user)
 	}
+	for _, id := range strays {
+		plan.Steps = append(plan.Steps, k.remove(id, "whose secret was lost"))
+	}
 	// A mark that is fresh still says all there is to say.
 	if len(strays) > 0 || k.env.Now().Sub(live.record.creating) > freshMark || !slices.Equal(live.record.standing, standing) {
-		plan.Steps = append(plan.Steps, k.mark(standing))
+		plan.Steps = append(plan.Steps, k.mark(live, standing))
 	}
-	var made string
-	plan.Steps = append(plan.Steps, k.create(&made), k.commit(&made))
+	var id string
+	plan.Steps = append(plan.Steps, k.create(live, why, &id), k.commit(live, &id))
 	return plan, nil
 }
 
-// skew is how far a key's date may lie from the mark's. SigV4 itself forgives
-// a clock of this much.
-const skew = 15 * time.Minute
+// skew is how far a key's date may lie from the mark's: the key was made within
+// seconds, but by another clock.
+const skew = 5 * time.Minute
 
 // freshMark is the age up to which a mark is used again.
 const freshMark = 5 * time.Minute
 
 // checkStrays refuses to go on where a stray may be somebody's.
-func (k *AccessKey) checkStrays(live accessKeys, strays []string) error {
+func (k *AccessKey) checkStrays(live accessKeys) error {
+	strays := live.strays()
 	if len(strays) == 0 {
 		return nil
 	}
@@ -257,40 +352,83 @@ func (k *AccessKey) checkStrays(live accessKeys, strays []string) error {
 	case live.held[id]:
 		return nil
 	case made.Before(live.record.creating.Add(-skew)) || made.After(live.record.creating.Add(skew)):
-		doubt = fmt.Sprintf("%s was made at %s, too far from that", id, made.UTC().Format(time.RFC3339))
-	case live.used[id]:
-		doubt = fmt.Sprintf("%s has been used, which the lost one cannot have been", id)
+		doubt = fmt.Sprintf("%s was made at %s, too far from that", id, date(made))
+	case !live.used[id].IsZero() && !live.some[id]:
+		doubt = fmt.Sprintf("%s has been used, at %s, which the lost one cannot have been", id, date(live.used[id]))
 	default:
 		return nil
 	}
 	return fmt.Errorf("a run was cut off at %s while it made a key whose secret is lost, and which key that is cannot be told: %s; "+
 		"delete the one that nobody uses (aws iam delete-access-key --user-name %s --access-key-id %s), or, if all of them are in use, "+
 		"drop the mark (aws iam untag-user --user-name %s --tag-keys %s), and run again",
-		live.record.creating.UTC().Format(time.RFC3339), doubt, k.user, id, k.user, keyTag)
+		date(live.record.creating), doubt, k.user, id, k.user, keyTag)
 }
 
-// kept is the plan for a committed key that is there.
+// kept is the plan for a committed key that stays.
 func (k *AccessKey) kept(live accessKeys, key types.AccessKeyMetadata) reconcile.Plan {
 	id := aws.ToString(key.AccessKeyId)
 	plan := reconcile.Plan{Exists: true, Attrs: map[string]string{"accessKeyId": id}}
 	if live.held[id] {
-		plan.Attrs["secretAccessKey"] = "delivered to " + k.places()
+		plan.Attrs["secretAccessKey"] = "delivered to " + k.places(nil)
 	} else {
 		plan.Attrs["secretAccessKey"] = "not delivered here"
-		plan.Notes = append(plan.Notes, fmt.Sprintf("the secret of %s is not in %s here; AWS does not tell it twice, so for a new pair delete the key and run again",
-			id, k.places()))
+		plan.Notes = append(plan.Notes, fmt.Sprintf("the secret of %s is not in %s here; AWS does not tell it twice, so for a new pair run churn-reconcile rotate",
+			id, k.places(func(s sink.Sink) bool { return !s.Shared() })))
+	}
+	if !live.record.creating.IsZero() {
+		plan.Steps = append(plan.Steps, k.settle(live.record))
 	}
 	if key.Status != types.StatusTypeActive {
-		plan.Steps = append(plan.Steps, reconcile.Step{
-			Call: "iam:UpdateAccessKey", Does: "activate " + k.ID().String(),
-			Diffs: []reconcile.Diff{{Path: "status", Before: string(key.Status), After: string(types.StatusTypeActive)}},
-			Do: func(ctx context.Context) error {
-				_, err := k.api.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{UserName: &k.user, AccessKeyId: &id, Status: types.StatusTypeActive})
-				return err
-			},
-		})
+		plan.Steps = append(plan.Steps, k.setStatus(id, types.StatusTypeActive))
 	}
+	if k.rotateAfter > 0 {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("next rotation of %s is due at %s", id, date(aws.ToTime(key.CreateDate).Add(k.rotateAfter))))
+	}
+	k.retire(live, &plan)
 	return plan
+}
+
+// retire goes on with the key that the current one succeeded: it is made
+// inactive once it is idle for retireAfter, and deleted when it has been
+// inactive for as long again.
+func (k *AccessKey) retire(live accessKeys, plan *reconcile.Plan) {
+	r := live.record
+	if r.retiring == "" {
+		return
+	}
+	after := r
+	after.creating, after.standing = time.Time{}, nil
+	key, listed := live.find(r.retiring)
+	switch {
+	case !listed:
+		after.retiring, after.superseded, after.inactive = "", time.Time{}, time.Time{}
+		plan.Steps = append(plan.Steps, k.note(after, "forget "+r.retiring+", which is gone, for"))
+	case key.Status == types.StatusTypeActive && !r.inactive.IsZero():
+		// Somebody needed it back.
+		after.superseded, after.inactive = k.asOf, time.Time{}
+		plan.Steps = append(plan.Steps, k.note(after, "begin again to retire "+r.retiring+" of"))
+	case key.Status == types.StatusTypeActive:
+		idle := r.superseded
+		if live.used[r.retiring].After(idle) {
+			idle = live.used[r.retiring]
+		}
+		if until := idle.Add(k.retireAfter); k.asOf.Before(until) {
+			plan.Notes = append(plan.Notes, fmt.Sprintf("%s, which was succeeded, becomes inactive if it stays unused until %s", r.retiring, date(until)))
+			return
+		}
+		after.inactive = k.asOf
+		plan.Steps = append(plan.Steps, k.setStatus(r.retiring, types.StatusTypeInactive), k.note(after, "note the retirement of "+r.retiring+" of"))
+	case r.inactive.IsZero():
+		after.inactive = k.asOf
+		plan.Steps = append(plan.Steps, k.note(after, "note the retirement of "+r.retiring+" of"))
+	default:
+		if until := r.inactive.Add(k.retireAfter); k.asOf.Before(until) {
+			plan.Notes = append(plan.Notes, fmt.Sprintf("%s, which was succeeded, is inactive and will be deleted from %s on", r.retiring, date(until)))
+			return
+		}
+		after.retiring, after.superseded, after.inactive = "", time.Time{}, time.Time{}
+		plan.Steps = append(plan.Steps, k.remove(r.retiring, "which was succeeded"), k.note(after, "forget "+r.retiring+" of"))
+	}
 }
 
 // adopted is the plan for keys that stood before the stack: they serve, and
@@ -306,7 +444,7 @@ func (k *AccessKey) adopted(live accessKeys) reconcile.Plan {
 	}
 	secret := "not delivered here"
 	if live.held[id] {
-		secret = "delivered to " + k.places()
+		secret = "delivered to " + k.places(nil)
 	}
 	return reconcile.Plan{
 		Exists: true,
@@ -316,18 +454,21 @@ func (k *AccessKey) adopted(live accessKeys) reconcile.Plan {
 	}
 }
 
-func (k *AccessKey) places() string {
+// places names the sinks, or those that which picks.
+func (k *AccessKey) places(which func(sink.Sink) bool) string {
 	var places []string
 	for _, s := range k.sinks {
-		places = append(places, s.String())
+		if which == nil || which(s) {
+			places = append(places, s.String())
+		}
 	}
 	return strings.Join(places, ", ")
 }
 
-func (k *AccessKey) remove(id string) reconcile.Step {
+func (k *AccessKey) remove(id, which string) reconcile.Step {
 	return reconcile.Step{
-		Call: "iam:DeleteAccessKey", Does: "delete the lost key " + id + " of " + k.ID().String(),
-		Diffs: []reconcile.Diff{{Path: "accessKeyId", Before: id + ", whose secret was lost"}},
+		Call: "iam:DeleteAccessKey", Does: "delete " + id + ", " + which + ", of " + k.ID().String(),
+		Diffs: []reconcile.Diff{{Path: "keys[" + id + "]", Before: which}},
 		Do: func(ctx context.Context) error {
 			_, err := k.api.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &k.user, AccessKeyId: &id})
 			return gone(err)
@@ -335,7 +476,23 @@ func (k *AccessKey) remove(id string) reconcile.Step {
 	}
 }
 
-func (k *AccessKey) mark(standing []string) reconcile.Step {
+func (k *AccessKey) setStatus(id string, status types.StatusType) reconcile.Step {
+	before := types.StatusTypeActive
+	if status == types.StatusTypeActive {
+		before = types.StatusTypeInactive
+	}
+	return reconcile.Step{
+		Call: "iam:UpdateAccessKey", Does: "make " + id + " " + strings.ToLower(string(status)) + " of " + k.ID().String(),
+		Diffs: []reconcile.Diff{{Path: "keys[" + id + "].status", Before: string(before), After: string(status)}},
+		Do: func(ctx context.Context) error {
+			_, err := k.api.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{UserName: &k.user, AccessKeyId: &id, Status: status})
+			return err
+		},
+	}
+}
+
+func (k *AccessKey) mark(live accessKeys, standing []string) reconcile.Step {
+	r := live.record
 	return reconcile.Step{
 		Call: "iam:TagUser", Does: "mark the start of " + k.ID().String(),
 		Do: func(ctx context.Context) error {
@@ -344,30 +501,56 @@ func (k *AccessKey) mark(standing []string) reconcile.Step {
 					return fmt.Errorf("%s cannot be written, so no key was made: %w", s, err)
 				}
 			}
-			return k.write(ctx, record{creating: k.env.Now(), standing: standing})
+			r.creating, r.standing = k.env.Now(), standing
+			return k.write(ctx, r)
 		},
 	}
 }
 
-func (k *AccessKey) create(made *string) reconcile.Step {
+// settle takes back a mark that no key followed and none will.
+func (k *AccessKey) settle(r record) reconcile.Step {
+	r.creating, r.standing = time.Time{}, nil
+	return k.note(r, "take back the mark on")
+}
+
+func (k *AccessKey) note(r record, does string) reconcile.Step {
+	return reconcile.Step{
+		Call: "iam:TagUser", Does: does + " " + k.ID().String(),
+		Do: func(ctx context.Context) error { return k.write(ctx, r) },
+	}
+}
+
+func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.Step {
+	diff := reconcile.Diff{Path: "accessKey", After: "a new pair, delivered to " + k.places(nil)}
+	succeeds := live.has(live.record.current)
+	if succeeds {
+		diff.Before = fmt.Sprintf("%s, which retires (%s)", live.record.current, why)
+	}
 	return reconcile.Step{
 		Call: "iam:CreateAccessKey", Does: "create " + k.ID().String(), Once: true,
-		Diffs: []reconcile.Diff{{Path: "accessKey", After: "a new pair, delivered to " + k.places()}},
+		Diffs: []reconcile.Diff{diff},
 		Do: func(ctx context.Context) error {
 			out, err := k.api.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &k.user}, once)
 			if err != nil {
 				return err
 			}
-			id := aws.ToString(out.AccessKey.AccessKeyId)
-			err = k.deliver(ctx, sink.Key{ID: id, User: k.user, Secret: sink.NewSecret(aws.ToString(out.AccessKey.SecretAccessKey))})
-			if err != nil {
-				// Nobody has the secret now. If this fails too, the next run
-				// finds the key by the mark.
-				_, undo := k.api.DeleteAccessKey(context.WithoutCancel(ctx), &iam.DeleteAccessKeyInput{UserName: &k.user, AccessKeyId: &id})
-				return errors.Join(err, undo)
+			key := sink.Key{
+				ID: aws.ToString(out.AccessKey.AccessKeyId), User: k.user,
+				Secret: sink.NewSecret(aws.ToString(out.AccessKey.SecretAccessKey)),
 			}
-			*made = id
-			return nil
+			*made = key.ID
+			if err = k.prove(ctx, key); err != nil {
+				err = fmt.Errorf("prove that %s works: %w", key.ID, awsx.Clean(err))
+			} else if err = k.deliver(ctx, key); err == nil || succeeds {
+				// A sink that has taken a successor, or a half of it, has lost
+				// the current key, so the successor has to live on: the mark
+				// tells the next run of it.
+				return err
+			}
+			// Nobody has a use for the pair now. If this fails too, the next
+			// run finds the key by the mark.
+			_, undo := k.api.DeleteAccessKey(context.WithoutCancel(ctx), &iam.DeleteAccessKeyInput{UserName: &k.user, AccessKeyId: &key.ID})
+			return errors.Join(err, awsx.Clean(undo))
 		},
 	}
 }
@@ -381,11 +564,18 @@ func (k *AccessKey) deliver(ctx context.Context, key sink.Key) error {
 	return nil
 }
 
-func (k *AccessKey) commit(made *string) reconcile.Step {
+func (k *AccessKey) commit(live accessKeys, made *string) reconcile.Step {
 	return reconcile.Step{
 		Call: "iam:TagUser", Does: "commit " + k.ID().String(),
 		Do: func(ctx context.Context) error {
-			return k.write(ctx, record{current: *made, since: k.env.Now()})
+			r := record{
+				current: *made, since: k.env.Now(),
+				retiring: live.record.retiring, superseded: live.record.superseded, inactive: live.record.inactive,
+			}
+			if live.has(live.record.current) {
+				r.retiring, r.superseded, r.inactive = live.record.current, r.since, time.Time{}
+			}
+			return k.write(ctx, r)
 		},
 	}
 }
@@ -399,4 +589,14 @@ func (k *AccessKey) write(ctx context.Context, r record) error {
 		return err
 	})
 	return write(ctx)
+}
+
+func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// days writes whole days as specs do.
+func days(d time.Duration) string {
+	if d%(24*time.Hour) == 0 {
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	}
+	return d.String()
 }

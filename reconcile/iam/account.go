@@ -3,7 +3,10 @@
 package iam
 
 import (
+	"cmp"
 	"context"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -20,74 +23,106 @@ type API interface {
 	DetailsAPI
 }
 
+// Keys is what access keys need beside IAM.
+type Keys struct {
+	GitHub         *sink.GitHub
+	SecretsManager sink.SecretsManagerAPI
+	Prove          Prove
+	Rotate         func(user string) bool // makes the user's key due; nil: none
+}
+
 // New prepares what the spec declares under iam. A spec of many resources is
 // read by the page, any other one by one.
-func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM) []reconcile.Resource {
+func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Keys) []reconcile.Resource {
 	read := oneByOne(api)
 	if len(want.Policies)+len(want.Roles)+len(want.Users) > many {
-		read = byThePage(api, tagging, env, want, read)
+		read = byThePage(api, tagging, env, want)
 	}
 
 	var all []reconcile.Resource
 	for _, w := range want.Policies {
-		arn := policyARN(env, w)
-		all = append(all, &Policy{api: api, env: env, want: w, read: func(ctx context.Context) (*managedPolicy, error) {
-			return read.policy(ctx, arn)
-		}})
+		all = append(all, &Policy{api: api, env: env, want: w, read: read.policy(policyARN(env, w))})
 	}
 	for _, w := range want.Roles {
-		all = append(all, &Role{api: api, env: env, want: w, read: func(ctx context.Context) (*role, error) {
-			return read.role(ctx, w)
-		}})
+		all = append(all, &Role{api: api, env: env, want: w, read: read.role(w)})
 	}
 	files := &sink.Files{}
 	for _, w := range want.Users {
-		base := func(ctx context.Context) (*userBase, error) { return read.user(ctx, w.Name) }
-		if w.AccessKey != nil {
-			// The user and its key look at the same answer.
-			shared := awsx.NewShared(func(ctx context.Context, _ []string) (map[string]*userBase, error) {
-				u, err := read.user(ctx, w.Name)
-				return map[string]*userBase{w.Name: u}, err
-			}, read.user, w.Name, w.Name)
-			base = func(ctx context.Context) (*userBase, error) { return shared.Get(ctx, w.Name) }
-			all = append(all, &AccessKey{api: api, env: env, user: w.Name, base: base, sinks: sinks(files, w)})
+		all = append(all, &User{api: api, env: env, want: w, base: read.user(w.Name), grants: read.grants(w)})
+		if w.AccessKey == nil {
+			continue
 		}
-		all = append(all, &User{api: api, env: env, want: w, base: base, grants: func(ctx context.Context) (*grants, error) {
-			return read.grants(ctx, w)
-		}})
+		all = append(all, &AccessKey{
+			api: api, env: env, user: w.Name, base: read.user(w.Name),
+			sinks: sinks(files, keys, env, w), prove: keys.Prove,
+			rotateAfter: w.AccessKey.RotateAfter, retireAfter: w.AccessKey.RetireAfter,
+			asOf: env.Now(), rotate: keys.Rotate != nil && keys.Rotate(w.Name),
+		})
 	}
 	return all
 }
 
-func sinks(files *sink.Files, user spec.IAMUser) []sink.Sink {
+func sinks(files *sink.Files, keys Keys, env reconcile.Env, user spec.IAMUser) []sink.Sink {
 	var all []sink.Sink
-	for _, s := range user.AccessKey.Deliver {
-		if s.File != nil {
-			profile := s.File.Profile
-			if profile == "" {
-				profile = user.Name
-			}
-			all = append(all, files.Sink(s.File.Path, profile))
+	for _, to := range user.AccessKey.Deliver {
+		switch {
+		case to.File != nil && to.File.Format == "env":
+			all = append(all, files.Env(to.File.Path))
+		case to.File != nil:
+			all = append(all, files.Credentials(to.File.Path, cmp.Or(to.File.Profile, user.Name)))
+		case to.GitHub != nil:
+			all = append(all, keys.GitHub.Sink(sink.GitHubSecrets(*to.GitHub)))
+		case to.SecretsManager != nil:
+			all = append(all, &sink.SecretsManager{
+				API: keys.SecretsManager, Name: to.SecretsManager.Name, KMSKeyID: to.SecretsManager.KMSKeyID,
+				Tags: env.Tags(user.Tags),
+			})
 		}
 	}
 	return all
 }
 
-// reader is a way to read IAM. Each answers nil for what does not exist.
+// reader is a way to read IAM, resource by resource.
 type reader struct {
-	policy func(ctx context.Context, arn string) (*managedPolicy, error)
-	role   func(ctx context.Context, want spec.IAMRole) (*role, error)
-	user   func(ctx context.Context, name string) (*userBase, error)
-	grants func(ctx context.Context, want spec.IAMUser) (*grants, error)
+	policy func(arn string) awsx.Read[*managedPolicy]
+	role   func(want spec.IAMRole) awsx.Read[*role]
+	user   func(name string) awsx.Read[*userBase] // the user and its key share one
+	grants func(want spec.IAMUser) awsx.Read[*grants]
 }
 
 func oneByOne(api API) reader {
+	user := func(ctx context.Context, name string) (*userBase, error) { return describeUserBase(ctx, api, name) }
+	users := awsx.NewShared(sideBySide(user), user)
 	return reader{
-		policy: func(ctx context.Context, arn string) (*managedPolicy, error) { return describePolicy(ctx, api, arn) },
-		role:   func(ctx context.Context, want spec.IAMRole) (*role, error) { return describeRole(ctx, api, want) },
-		user:   func(ctx context.Context, name string) (*userBase, error) { return describeUserBase(ctx, api, name) },
-		grants: func(ctx context.Context, want spec.IAMUser) (*grants, error) {
-			return describeUserGrants(ctx, api, want)
+		policy: func(arn string) awsx.Read[*managedPolicy] {
+			return func(ctx context.Context) (*managedPolicy, error) { return describePolicy(ctx, api, arn) }
 		},
+		role: func(want spec.IAMRole) awsx.Read[*role] {
+			return func(ctx context.Context) (*role, error) { return describeRole(ctx, api, want) }
+		},
+		user: users.For,
+		grants: func(want spec.IAMUser) awsx.Read[*grants] {
+			return func(ctx context.Context) (*grants, error) { return describeUserGrants(ctx, api, want) }
+		},
+	}
+}
+
+// sideBySide makes a read of many of a read of one.
+func sideBySide[V any](one func(context.Context, string) (V, error)) func(context.Context, []string) (map[string]V, error) {
+	return func(ctx context.Context, keys []string) (map[string]V, error) {
+		answers := make([]V, len(keys))
+		reads, ctx := errgroup.WithContext(ctx)
+		for i, key := range keys {
+			reads.Go(func() (err error) {
+				answers[i], err = one(ctx, key)
+				return err
+			})
+		}
+		err := reads.Wait()
+		found := make(map[string]V, len(keys))
+		for i, key := range keys {
+			found[key] = answers[i]
+		}
+		return found, err
 	}
 }

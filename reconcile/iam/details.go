@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,39 +43,37 @@ const many = 50
 // duration (ListRoles has), and no policy's description or tags (the tagging
 // API has the tags). Whatever asks again is read by itself, and everything is
 // where a page cannot be had: the calls may be denied.
-func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM, direct reader) reader {
+func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM) reader {
 	d := &details{api: api, tagging: tags, env: env, want: want}
 
-	var arns, names, users []string
-	for _, p := range want.Policies {
-		arns = append(arns, policyARN(env, p))
-	}
-	byName := map[string]spec.IAMRole{}
-	for _, r := range want.Roles {
-		names = append(names, r.Name)
-		byName[r.Name] = r
-	}
-	byUser := map[string]spec.IAMUser{}
-	for _, u := range want.Users {
-		users = append(users, u.Name)
-		byUser[u.Name] = u
-	}
-
-	policies := awsx.NewShared(d.policies, direct.policy, arns...)
+	policies := awsx.NewShared(d.policies, func(ctx context.Context, arn string) (*managedPolicy, error) {
+		return describePolicy(ctx, api, arn)
+	})
 	roles := awsx.NewShared(d.roles, func(ctx context.Context, name string) (*role, error) {
-		return direct.role(ctx, byName[name])
-	}, names...)
-	bases := awsx.NewShared(d.users, direct.user, users...)
+		return describeRole(ctx, api, d.wantRole(name))
+	})
+	users := awsx.NewShared(d.users, func(ctx context.Context, name string) (*userBase, error) {
+		return describeUserBase(ctx, api, name)
+	})
 	held := awsx.NewShared(d.grants, func(ctx context.Context, name string) (*grants, error) {
-		return direct.grants(ctx, byUser[name])
-	}, users...)
-
+		return describeUserGrants(ctx, api, d.wantUser(name))
+	})
 	return reader{
-		policy: policies.Get,
-		role:   func(ctx context.Context, want spec.IAMRole) (*role, error) { return roles.Get(ctx, want.Name) },
-		user:   bases.Get,
-		grants: func(ctx context.Context, want spec.IAMUser) (*grants, error) { return held.Get(ctx, want.Name) },
+		policy: policies.For,
+		role:   func(want spec.IAMRole) awsx.Read[*role] { return roles.For(want.Name) },
+		user:   users.For,
+		grants: func(want spec.IAMUser) awsx.Read[*grants] { return held.For(want.Name) },
 	}
+}
+
+func (d *details) wantRole(name string) spec.IAMRole {
+	i := slices.IndexFunc(d.want.Roles, func(r spec.IAMRole) bool { return r.Name == name })
+	return d.want.Roles[i]
+}
+
+func (d *details) wantUser(name string) spec.IAMUser {
+	i := slices.IndexFunc(d.want.Users, func(u spec.IAMUser) bool { return u.Name == name })
+	return d.want.Users[i]
 }
 
 // details holds an account's pages once they are read.

@@ -39,7 +39,7 @@ type Policy struct {
 	api  PolicyAPI
 	env  reconcile.Env
 	want spec.IAMPolicy
-	read func(context.Context) (*managedPolicy, error) // nil: absent
+	read awsx.Read[*managedPolicy] // nil: absent
 }
 
 // ID is the policy's address.

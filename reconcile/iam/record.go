@@ -13,6 +13,7 @@ import (
 //
 //	creating=2026-11-23T18:00:00Z standing=AKIA…+AKIA…
 //	current=AKIA… since=2026-11-23T18:00:02Z
+//	current=AKIA… since=… retiring=AKIA… superseded=… inactive=…
 //
 // One tag, so that each change of it is a single write.
 const keyTag = reconcile.OwnPrefix + "access-key"
@@ -23,23 +24,33 @@ type record struct {
 
 	creating time.Time // when the making of a key was begun that is not committed
 	standing []string  // the keys that stood then
+
+	retiring   string    // the key that current succeeded
+	superseded time.Time // when it did
+	inactive   time.Time // when the retiring key was made inactive
 }
 
 func (r record) String() string {
 	var words []string
 	word := func(key, value string) { words = append(words, key+"="+value) }
+	at := func(key string, t time.Time) {
+		if !t.IsZero() {
+			word(key, t.UTC().Format(time.RFC3339))
+		}
+	}
 	if r.current != "" {
 		word("current", r.current)
 	}
-	if !r.since.IsZero() {
-		word("since", r.since.UTC().Format(time.RFC3339))
-	}
-	if !r.creating.IsZero() {
-		word("creating", r.creating.UTC().Format(time.RFC3339))
-	}
+	at("since", r.since)
+	at("creating", r.creating)
 	if len(r.standing) > 0 {
 		word("standing", strings.Join(r.standing, "+"))
 	}
+	if r.retiring != "" {
+		word("retiring", r.retiring)
+	}
+	at("superseded", r.superseded)
+	at("inactive", r.inactive)
 	return strings.Join(words, " ")
 }
 
@@ -57,6 +68,12 @@ func parseRecord(text string) (record, error) {
 			r.creating, err = time.Parse(time.RFC3339, value)
 		case "standing":
 			r.standing = strings.Split(value, "+")
+		case "retiring":
+			r.retiring = value
+		case "superseded":
+			r.superseded, err = time.Parse(time.RFC3339, value)
+		case "inactive":
+			r.inactive, err = time.Parse(time.RFC3339, value)
 		default:
 			err = fmt.Errorf("%q is no word of it", key)
 		}

@@ -46,7 +46,7 @@ type Role struct {
 	api  RoleAPI
 	env  reconcile.Env
 	want spec.IAMRole
-	read func(context.Context) (*role, error) // nil: absent
+	read awsx.Read[*role] // nil: absent
 }
 
 // ID is the role's address.

@@ -43,8 +43,8 @@ type User struct {
 	env  reconcile.Env
 	want spec.IAMUser
 
-	base   func(context.Context) (*userBase, error) // nil: absent
-	grants func(context.Context) (*grants, error)   // nil: absent
+	base   awsx.Read[*userBase] // nil: absent
+	grants awsx.Read[*grants]   // nil: absent
 }
 
 // ID is the user's address.

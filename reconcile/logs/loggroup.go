@@ -103,7 +103,13 @@ func (g *LogGroup) describe(ctx context.Context) (logGroup, error) {
 		}
 		return err
 	})
-	return live, reads.Wait()
+	if err := reads.Wait(); err != nil {
+		return logGroup{}, err
+	}
+	if live.group == nil {
+		return logGroup{}, nil // the tags of a group deleted a moment ago may still be there
+	}
+	return live, nil
 }
 
 func (g *LogGroup) diff(live logGroup) ([]reconcile.Step, error) {

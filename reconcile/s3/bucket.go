@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -102,11 +103,16 @@ func (b *Bucket) describe(ctx context.Context) (bucket, error) {
 		}
 		reads.Go(func() error {
 			err := get()
-			switch {
-			case err == nil, absent != "" && awsx.Code(err) == absent:
+			if err == nil || absent != "" && awsx.Code(err) == absent {
 				return nil
-			case awsx.Code(err) == "PermanentRedirect", awsx.Code(err) == "AuthorizationHeaderMalformed":
-				return fmt.Errorf("the bucket is in another region than %s, and a bucket cannot move: %w", b.env.Region, err)
+			}
+			switch awsx.Code(err) {
+			case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+				return fmt.Errorf("the bucket is in another region than %s, and a bucket cannot move: %w", b.env.Region, awsx.Clean(err))
+			case "AccessDenied":
+				// Names are shared by all accounts, and S3 does not tell a
+				// stranger's bucket from one that may not be read.
+				return fmt.Errorf("the bucket is not account %s's, or the permission is missing: %w", b.env.Account, awsx.Clean(err))
 			}
 			return err
 		})
@@ -202,7 +208,15 @@ func (b *Bucket) diff(live bucket) ([]reconcile.Step, error) {
 	// A new bucket is tagged at birth, and once more: there are endpoints
 	// that ignore the tags of CreateBucket, and the mark must not get lost.
 	step("s3:PutBucketTagging", "tag", diffs, func(ctx context.Context) error {
-		return b.putTags(ctx, tags.Whole(live.tags))
+		whole := tags.Whole(live.tags)
+		// S3 alone wants AWS's own tags sent along, as CloudFormation's on a
+		// bucket: "System tags cannot be removed by requester".
+		for key, value := range live.tags {
+			if strings.HasPrefix(key, "aws:") {
+				whole[key] = value
+			}
+		}
+		return b.putTags(ctx, whole)
 	})
 
 	if b.want.ObjectOwnership != "" {
@@ -315,10 +329,11 @@ func (b *Bucket) putPublicAccessBlock(ctx context.Context) error {
 }
 
 func (b *Bucket) putPolicy(ctx context.Context) error {
-	// A principal of the policy that was created just before is unknown to S3
-	// for a while.
+	// A principal of this spec that was created just before is unknown to S3
+	// for a while. For any other, a refusal is a refusal.
+	young := slices.ContainsFunc(b.want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role || id.Kind == spec.User })
 	passing := func(err error) bool {
-		return awsx.Code(err) == "MalformedPolicy" && awsx.Mentions(err, "invalid principal")
+		return young && awsx.Code(err) == "MalformedPolicy" && awsx.Mentions(err, "invalid principal")
 	}
 	return awsx.Patiently(ctx, b.env.Pause, visibleBudget, passing, func(ctx context.Context) error {
 		_, err := b.api.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{

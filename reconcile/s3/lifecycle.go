@@ -23,17 +23,24 @@ type lifecycle struct {
 // own, so such a rule of the spec stands for the live rule that says the same.
 func (l lifecycle) diff(want []types.LifecycleRule) []reconcile.Diff {
 	before, after := rulesTree(l.rules), rulesTree(want)
+	taken := map[any]bool{}
+	for _, rule := range after {
+		if id := rule["id"]; id != nil {
+			taken[id] = true
+		}
+	}
 	for i, rule := range after {
 		if rule["id"] != nil {
 			continue
 		}
 		rule["id"] = fmt.Sprintf("rule %d", i+1)
 		for _, live := range before {
-			if sameRule(live, rule) {
+			if !taken[live["id"]] && sameRule(live, rule) {
 				rule["id"] = live["id"]
 				break
 			}
 		}
+		taken[rule["id"]] = true
 	}
 	return reconcile.Compare("lifecycleRules", list(before), list(after))
 }
@@ -66,7 +73,9 @@ func rulesTree(rules []types.LifecycleRule) []map[string]any {
 
 func ruleTree(r types.LifecycleRule) map[string]any {
 	t := tree{"status": string(r.Status)}
-	put(t, "id", r.ID)
+	if id := aws.ToString(r.ID); id != "" {
+		t["id"] = id
+	}
 	if f := filterTree(r); len(f) > 0 {
 		t["filter"] = map[string]any(f)
 	}
@@ -77,7 +86,9 @@ func ruleTree(r types.LifecycleRule) map[string]any {
 		if aws.ToBool(e.ExpiredObjectDeleteMarker) {
 			x["expiredObjectDeleteMarker"] = true
 		}
-		t["expiration"] = map[string]any(x)
+		if len(x) > 0 { // expiredObjectDeleteMarker: false asks for nothing
+			t["expiration"] = map[string]any(x)
+		}
 	}
 	if e := r.NoncurrentVersionExpiration; e != nil {
 		x := tree{}
@@ -123,6 +134,7 @@ func ruleTree(r types.LifecycleRule) map[string]any {
 // condition.
 func filterTree(r types.LifecycleRule) tree {
 	t := tree{}
+	//lint:ignore SA1019 deprecated, and still what an old bucket answers
 	prefix := r.Prefix
 	var tags []types.Tag
 	if f := r.Filter; f != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -126,6 +127,21 @@ func TestECRRefusals(t *testing.T) {
 		{"name with an empty part", named("a//b"), "InvalidParameterException"},
 		{"name with every separator", named("a.b_c__d---e/f0"), ""},
 		{"unknown mutability", create(ecr.CreateRepositoryInput{RepositoryName: absent, ImageTagMutability: "SOMETIMES"}), "InvalidParameterException"},
+		{"filters without exclusion", create(ecr.CreateRepositoryInput{RepositoryName: absent, ImageTagMutability: "IMMUTABLE", ImageTagMutabilityExclusionFilters: []types.ImageTagMutabilityExclusionFilter{
+			{FilterType: "WILDCARD", Filter: aws.String("v*")},
+		}}), "InvalidParameterException"},
+		{"filter with a slash", create(ecr.CreateRepositoryInput{RepositoryName: absent, ImageTagMutability: "IMMUTABLE_WITH_EXCLUSION", ImageTagMutabilityExclusionFilters: []types.ImageTagMutabilityExclusionFilter{
+			{FilterType: "WILDCARD", Filter: aws.String("a/*")},
+		}}), "InvalidParameterException"},
+		{"too many results", func(ctx context.Context) error {
+			return erase(e.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{MaxResults: aws.Int32(1001)}))
+		}, "InvalidParameterException"},
+		{"change to unknown mutability", func(ctx context.Context) error {
+			return erase(e.ecr.PutImageTagMutability(ctx, &ecr.PutImageTagMutabilityInput{RepositoryName: repo, ImageTagMutability: "SOMETIMES"}))
+		}, "InvalidParameterException"},
+		{"tag with a reserved key", func(ctx context.Context) error {
+			return erase(e.ecr.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: aws.String(ecrARN + "repo"), Tags: []types.Tag{{Key: aws.String("aws:x"), Value: aws.String("")}}}))
+		}, "InvalidTagParameterException"},
 		{"exclusion without filters", create(ecr.CreateRepositoryInput{RepositoryName: absent, ImageTagMutability: "IMMUTABLE_WITH_EXCLUSION"}), "InvalidParameterException"},
 		{"unknown encryption", create(ecr.CreateRepositoryInput{RepositoryName: absent, EncryptionConfiguration: &types.EncryptionConfiguration{EncryptionType: "ROT13"}}), "InvalidParameterException"},
 		{"key without KMS", create(ecr.CreateRepositoryInput{RepositoryName: absent, EncryptionConfiguration: &types.EncryptionConfiguration{EncryptionType: "AES256", KmsKey: aws.String("k")}}), "InvalidParameterException"},
@@ -287,11 +303,51 @@ func TestECRImages(t *testing.T) {
 	if d := diff([]types.ImageIdentifier{{ImageDigest: aws.String(two), ImageTag: aws.String("devX1")}}, left.ImageIds); d != "" {
 		t.Errorf("left (-want +got):\n%s", d)
 	}
+	wantCode(t, erase(e.ecr.PutImage(ctx, &ecr.PutImageInput{RepositoryName: repo, ImageManifest: aws.String("three"), ImageDigest: aws.String(two)})), "ImageDigestDoesNotMatchException")
+	wantCode(t, erase(e.ecr.PutImage(ctx, &ecr.PutImageInput{RepositoryName: repo, ImageManifest: aws.String("one")})), "")
+	for status, want := range map[types.TagStatus][]string{types.TagStatusTagged: {two}, types.TagStatusUntagged: {one}, types.TagStatusAny: {two, one}, "": {two, one}} {
+		var listed, described []string
+		for _, id := range must[*ecr.ListImagesOutput](t)(e.ecr.ListImages(ctx, &ecr.ListImagesInput{RepositoryName: repo, Filter: &types.ListImagesFilter{TagStatus: status}})).ImageIds {
+			listed = append(listed, *id.ImageDigest)
+		}
+		for _, image := range must[*ecr.DescribeImagesOutput](t)(e.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{RepositoryName: repo, Filter: &types.DescribeImagesFilter{TagStatus: status}})).ImageDetails {
+			described = append(described, *image.ImageDigest)
+		}
+		if d := diff([][]string{want, want}, [][]string{listed, described}); d != "" {
+			t.Errorf("images %q (-want +got):\n%s", status, d)
+		}
+	}
+	for code, id := range map[types.ImageFailureCode]types.ImageIdentifier{
+		types.ImageFailureCodeImageNotFound:              {ImageDigest: aws.String("sha256:0")},
+		types.ImageFailureCodeImageTagDoesNotMatchDigest: {ImageDigest: aws.String(one), ImageTag: aws.String("devX1")},
+		types.ImageFailureCodeMissingDigestAndTag:        {},
+	} {
+		got := must[*ecr.BatchGetImageOutput](t)(e.ecr.BatchGetImage(ctx, &ecr.BatchGetImageInput{RepositoryName: repo, ImageIds: []types.ImageIdentifier{id}}))
+		if len(got.Images) != 0 || len(got.Failures) != 1 || got.Failures[0].FailureCode != code {
+			t.Errorf("%s: %+v", code, got)
+		}
+		wantCode(t, erase(e.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{RepositoryName: repo, ImageIds: []types.ImageIdentifier{id}})), "ImageNotFoundException")
+	}
 	read := must[*ecr.BatchGetImageOutput](t)(e.ecr.BatchGetImage(ctx, &ecr.BatchGetImageInput{RepositoryName: repo, ImageIds: []types.ImageIdentifier{{ImageDigest: aws.String(two)}}}))
 	if len(read.Images) != 1 || aws.ToString(read.Images[0].ImageManifest) != "two" {
 		t.Errorf("read %+v", read)
 	}
 	wantCode(t, erase(e.ecr.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RepositoryName: repo, Force: true})), "")
+}
+
+func TestECRImmutableTags(t *testing.T) {
+	t.Parallel()
+	for mutability, want := range map[types.ImageTagMutability]string{
+		types.ImageTagMutabilityMutable: "", types.ImageTagMutabilityImmutable: "ImageTagAlreadyExistsException",
+	} {
+		e := serveJSON(t, "eu-north-1", "")
+		createRepository(t, e, &ecr.CreateRepositoryInput{RepositoryName: aws.String("repo"), ImageTagMutability: mutability})
+		put := func(manifest string) error {
+			return erase(e.ecr.PutImage(t.Context(), &ecr.PutImageInput{RepositoryName: aws.String("repo"), ImageManifest: &manifest, ImageTag: aws.String("v1")}))
+		}
+		wantCode(t, put("one"), "")
+		wantCode(t, put("two"), want)
+	}
 }
 
 func TestECRAuthorizationToken(t *testing.T) {
@@ -300,7 +356,7 @@ func TestECRAuthorizationToken(t *testing.T) {
 	out := must[*ecr.GetAuthorizationTokenOutput](t)(e.ecr.GetAuthorizationToken(t.Context(), &ecr.GetAuthorizationTokenInput{}))
 	want := []types.AuthorizationData{{
 		AuthorizationToken: aws.String("QVdTOnNhbmRib3g="), // AWS:sandbox
-		ExpiresAt:          aws.Time(start.Add(12 * 60 * 60 * 1e9)),
+		ExpiresAt:          aws.Time(start.Add(12 * time.Hour)),
 		ProxyEndpoint:      aws.String("https://123456789012.dkr.ecr.eu-north-1.amazonaws.com"),
 	}}
 	if d := diff(want, out.AuthorizationData); d != "" {
@@ -318,7 +374,7 @@ func TestCheckLifecyclePolicy(t *testing.T) {
 		return fmt.Sprintf(`{"rulePriority":%d,"description":"d","selection":{%s},"action":{"type":"expire"}}`, priority, selection)
 	}
 	rules := func(list ...string) string { return `{"rules":[` + strings.Join(list, ",") + `]}` }
-	any := `"tagStatus":"any",` + count
+	anyTag := `"tagStatus":"any",` + count
 	tests := []struct {
 		name string
 		text string
@@ -327,16 +383,16 @@ func TestCheckLifecyclePolicy(t *testing.T) {
 		{"any", ecrLifecycle, ""},
 		{"by prefix", rules(rule(1, `"tagStatus":"tagged","tagPrefixList":["v"],`+days)), ""},
 		{"by pattern", rules(rule(1, `"tagStatus":"tagged","tagPatternList":["v*"],`+days)), ""},
-		{"any last, not in order", rules(rule(9, any), rule(1, `"tagStatus":"untagged",`+days)), ""},
-		{"transition", rules(`{"rulePriority":1,"selection":{` + any + `},"action":{"type":"transition","targetStorageClass":"archive"}}`), ""},
+		{"any last, not in order", rules(rule(9, anyTag), rule(1, `"tagStatus":"untagged",`+days)), ""},
+		{"transition", rules(`{"rulePriority":1,"selection":{` + anyTag + `},"action":{"type":"transition","targetStorageClass":"archive"}}`), ""},
 		{"no JSON", `rules`, "invalid character"},
 		{"more than one document", ecrLifecycle + `{}`, "text after"},
 		{"no rules", rules(), "1 to 50 rules"},
 		{"unknown field", rules(`{"rulePriority":1,"colour":"red"}`), "unknown field"},
-		{"priority zero", rules(rule(0, any)), "rulePriority must be 1"},
+		{"priority zero", rules(rule(0, anyTag)), "rulePriority must be 1"},
 		{"priority twice", rules(rule(1, `"tagStatus":"untagged",`+count), rule(1, `"tagStatus":"untagged",`+days)), "unique"},
-		{"any twice", rules(rule(1, any), rule(2, any)), "only one rule"},
-		{"any before others", rules(rule(1, any), rule(2, `"tagStatus":"untagged",`+count)), "highest rulePriority"},
+		{"any twice", rules(rule(1, anyTag), rule(2, anyTag)), "only one rule"},
+		{"any before others", rules(rule(1, anyTag), rule(2, `"tagStatus":"untagged",`+count)), "highest rulePriority"},
 		{"tagged without a list", rules(rule(1, `"tagStatus":"tagged",`+count)), "either tagPrefixList or"},
 		{"tagged with both lists", rules(rule(1, `"tagStatus":"tagged","tagPrefixList":["a"],"tagPatternList":["a"],`+count)), "either tagPrefixList or"},
 		{"untagged with a list", rules(rule(1, `"tagStatus":"untagged","tagPrefixList":["a"],`+count)), "takes no tagPrefixList"},
@@ -346,9 +402,9 @@ func TestCheckLifecyclePolicy(t *testing.T) {
 		{"unknown count", rules(rule(1, `"tagStatus":"any","countType":"size","countNumber":1`)), "countType must be"},
 		{"number zero", rules(rule(1, `"tagStatus":"any","countType":"imageCountMoreThan","countNumber":0`)), "countNumber must be"},
 		{"number in fractions", rules(rule(1, `"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1.5`)), "cannot unmarshal"},
-		{"unknown action", rules(`{"rulePriority":1,"selection":{` + any + `},"action":{"type":"archive"}}`), "action type must be"},
-		{"transition to nowhere", rules(`{"rulePriority":1,"selection":{` + any + `},"action":{"type":"transition"}}`), "targetStorageClass"},
-		{"too long", rules(rule(1, any)) + strings.Repeat(" ", 30720), "longer than"},
+		{"unknown action", rules(`{"rulePriority":1,"selection":{` + anyTag + `},"action":{"type":"archive"}}`), "action type must be"},
+		{"transition to nowhere", rules(`{"rulePriority":1,"selection":{` + anyTag + `},"action":{"type":"transition"}}`), "targetStorageClass"},
+		{"too long", rules(rule(1, anyTag)) + strings.Repeat(" ", 30720), "longer than"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

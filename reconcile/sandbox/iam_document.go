@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -126,6 +127,15 @@ func statements(doc string) ([]statement, *apiError) {
 
 var sidText = regexp.MustCompile(`^[A-Za-z0-9]*$`)
 
+// policyText reads a parameter that has to hold a document.
+func policyText(f url.Values, param string) (string, error) {
+	doc := f.Get(param)
+	if doc == "" {
+		return "", iamInvalid(param, doc, "Member must have length greater than or equal to 1")
+	}
+	return doc, nil
+}
+
 // identityPolicy checks a policy that is attached to an identity: managed or
 // inline.
 func identityPolicy(doc string) error {
@@ -165,7 +175,10 @@ func arnLike(s string) bool {
 
 // trust reads and checks a role's trust policy.
 func (st *iamState) trust(r *request, param string) (string, error) {
-	doc := r.form.Get(param)
+	doc, err := policyText(r.form, param)
+	if err != nil {
+		return "", err
+	}
 	all, e := statements(doc)
 	if e != nil {
 		return "", e

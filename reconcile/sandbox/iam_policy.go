@@ -162,7 +162,10 @@ func (p *iamPolicy) wireVersion(v policyVersion) wireVersion {
 
 // managedDocument reads and checks the document of a managed policy.
 func managedDocument(f url.Values) (string, error) {
-	doc := f.Get("PolicyDocument")
+	doc, err := policyText(f, "PolicyDocument")
+	if err != nil {
+		return "", err
+	}
 	if err := identityPolicy(doc); err != nil {
 		return "", err
 	}
@@ -444,128 +447,9 @@ func listPolicyTags(st *state, r *request) (any, error) {
 	return listTags(p.Tags, r.form)
 }
 
-// What users and roles share: attachments, boundaries and inline policies.
-
-// attach is idempotent, as in AWS.
-func (st *iamState) attach(r *request, attached *[]string, quota string) error {
-	arn := r.form.Get("PolicyArn")
-	if st.policy(arn) == nil {
-		return noSuchEntity("Policy %s does not exist or is not attachable.", arn)
-	}
-	if slices.Contains(*attached, arn) {
-		return nil
-	}
-	if len(*attached) >= maxAttached {
-		return limitExceeded("Cannot exceed quota for %s: %d", quota, maxAttached)
-	}
-	*attached = append(*attached, arn)
-	return nil
-}
-
-func detach(r *request, attached *[]string) error {
-	arn := r.form.Get("PolicyArn")
-	i := slices.Index(*attached, arn)
-	if i < 0 {
-		return noSuchEntity("Policy %s was not found.", arn)
-	}
-	*attached = slices.Delete(*attached, i, i+1)
-	return nil
-}
-
-type attachedPolicy struct{ PolicyName, PolicyArn string }
-
 // policyOf reads a policy's name and path out of its ARN.
 func policyOf(arn string) (name, path string) {
 	_, rest, _ := strings.Cut(arn, ":policy/")
 	i := strings.LastIndex(rest, "/") + 1
 	return rest[i:], "/" + rest[:i]
-}
-
-func wireAttached(arns []string) members[attachedPolicy] {
-	var list []attachedPolicy
-	for _, arn := range arns {
-		name, _ := policyOf(arn)
-		list = append(list, attachedPolicy{name, arn})
-	}
-	return members[attachedPolicy]{list}
-}
-
-func listAttached(r *request, arns []string) (any, error) {
-	under := slices.DeleteFunc(slices.Clone(arns), func(arn string) bool {
-		_, path := policyOf(arn)
-		return !underPrefix(r.form, path)
-	})
-	list, more, err := iamPage(r.form, wireAttached(under).Member, func(p attachedPolicy) string { return p.PolicyArn })
-	return struct {
-		AttachedPolicies members[attachedPolicy]
-		paged
-	}{list, more}, err
-}
-
-// boundable checks a permissions boundary; "" is none.
-func (st *iamState) boundable(r *request, arn string) error {
-	if arn != "" && st.policy(arn) == nil {
-		return noSuchEntity("Scope ARN: %s does not exist or is not attachable.", arn)
-	}
-	return nil
-}
-
-func (st *iamState) putBoundary(r *request, boundary *string) error {
-	arn := r.form.Get("PermissionsBoundary")
-	if arn == "" {
-		return iamInvalid("PermissionsBoundary", arn, "Member must have length greater than or equal to 20")
-	}
-	if err := st.boundable(r, arn); err != nil {
-		return err
-	}
-	*boundary = arn
-	return nil
-}
-
-// putInline writes an inline policy. The limit is over all of an entity's
-// inline policies together.
-func putInline(r *request, policies *map[string]string, limit int, of string) error {
-	n, err := iamName(r.form, "PolicyName", 128)
-	if err != nil {
-		return err
-	}
-	doc := r.form.Get("PolicyDocument")
-	if err := identityPolicy(doc); err != nil {
-		return err
-	}
-	total := size(doc)
-	for other, d := range *policies {
-		if other != n {
-			total += size(d)
-		}
-	}
-	if total > limit {
-		return limitExceeded("Maximum policy size of %d bytes exceeded for %s", limit, of)
-	}
-	if *policies == nil {
-		*policies = map[string]string{}
-	}
-	(*policies)[n] = doc
-	return nil
-}
-
-func inline(r *request, policies map[string]string, kind string) (string, error) {
-	n := r.form.Get("PolicyName")
-	doc, ok := policies[n]
-	if !ok {
-		return "", noSuchEntity("The %s policy with name %s cannot be found.", kind, n)
-	}
-	return doc, nil
-}
-
-func listInline(r *request, policies map[string]string) (any, error) {
-	var all []string
-	for n := range policies {
-		all = append(all, n)
-	}
-	names, more, err := iamPage(r.form, all, func(n string) string { return n })
-	return struct {
-		PolicyNames members[string]
-		paged
-	}{names, more}, err
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -8,18 +9,10 @@ import (
 )
 
 type iamRole struct {
-	Name        string
-	ID          string
-	Arn         string
-	Path        string
+	identity
 	Description string `json:",omitempty"`
 	MaxSession  int    // seconds
 	Trust       string
-	Created     time.Time
-	Tags        []tag             `json:",omitempty"`
-	Boundary    string            `json:",omitempty"` // a policy's ARN
-	Attached    []string          `json:",omitempty"` // policies' ARNs
-	Inline      map[string]string `json:",omitempty"`
 }
 
 const (
@@ -29,27 +22,23 @@ const (
 )
 
 func roleHandlers() map[string]handler {
-	return map[string]handler{
-		"CreateRole":                    createRole,
-		"GetRole":                       getRole,
-		"ListRoles":                     listRoles,
-		"UpdateRole":                    updateRole,
-		"UpdateRoleDescription":         updateRoleDescription,
-		"UpdateAssumeRolePolicy":        updateAssumeRolePolicy,
-		"DeleteRole":                    deleteRole,
-		"TagRole":                       onRole(func(o *iamRole, f url.Values) error { return tagInto(&o.Tags, f, true) }),
-		"UntagRole":                     onRole(func(o *iamRole, f url.Values) error { untag(&o.Tags, f, true); return nil }),
-		"ListRoleTags":                  listRoleTags,
-		"PutRolePermissionsBoundary":    putRolePermissionsBoundary,
-		"DeleteRolePermissionsBoundary": deleteRolePermissionsBoundary,
-		"AttachRolePolicy":              attachRolePolicy,
-		"DetachRolePolicy":              detachRolePolicy,
-		"ListAttachedRolePolicies":      listAttachedRolePolicies,
-		"PutRolePolicy":                 putRolePolicy,
-		"GetRolePolicy":                 getRolePolicy,
-		"DeleteRolePolicy":              deleteRolePolicy,
-		"ListRolePolicies":              listRolePolicies,
+	h := map[string]handler{
+		"CreateRole":             createRole,
+		"GetRole":                getRole,
+		"ListRoles":              listRoles,
+		"UpdateRole":             updateRole,
+		"UpdateRoleDescription":  updateRoleDescription,
+		"UpdateAssumeRolePolicy": updateAssumeRolePolicy,
+		"DeleteRole":             deleteRole,
 	}
+	maps.Copy(h, identityHandlers("Role", "PoliciesPerRole", 10240, func(st *iamState, r *request) (*identity, error) {
+		o, err := st.role(r)
+		if err != nil {
+			return nil, err
+		}
+		return &o.identity, nil
+	}))
+	return h
 }
 
 // role finds the request's role.
@@ -59,17 +48,6 @@ func (st *iamState) role(r *request) (*iamRole, error) {
 		return o, nil
 	}
 	return nil, noSuchEntity("The role with name %s cannot be found.", n)
-}
-
-// onRole changes a role that has to exist and answers nothing.
-func onRole(change func(*iamRole, url.Values) error) handler {
-	return func(st *state, r *request) (any, error) {
-		o, err := st.IAM.role(r)
-		if err != nil {
-			return nil, err
-		}
-		return nil, change(o, r.form)
-	}
 }
 
 type wireRole struct {
@@ -132,16 +110,18 @@ func createRole(st *state, r *request) (any, error) {
 		return nil, err
 	}
 	bound := r.form.Get("PermissionsBoundary")
-	if err := st.IAM.boundable(r, bound); err != nil {
+	if err := st.IAM.boundable(bound); err != nil {
 		return nil, err
 	}
 	if st.IAM.Roles[strings.ToLower(n)] != nil {
 		return nil, entityExists("Role with name %s already exists.", n)
 	}
 	o := &iamRole{
-		Name: n, ID: newID("AROA"), Arn: iamARN(r, "role", p, n), Path: p,
+		identity: identity{
+			Name: n, ID: newID("AROA"), Arn: iamARN(r, "role", p, n), Path: p,
+			Created: r.now, Tags: tags, Boundary: bound,
+		},
 		Description: r.form.Get("Description"), MaxSession: session, Trust: trust,
-		Created: r.now, Tags: tags, Boundary: bound,
 	}
 	if st.IAM.Roles == nil {
 		st.IAM.Roles = map[string]*iamRole{}
@@ -245,104 +225,9 @@ func deleteRole(st *state, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case len(o.Attached) > 0:
-		return nil, deleteConflict("Cannot delete entity, must detach all policies first.")
-	case len(o.Inline) > 0:
-		return nil, deleteConflict("Cannot delete entity, must delete policies first.")
+	if err := o.deletable(); err != nil {
+		return nil, err
 	}
 	delete(st.IAM.Roles, strings.ToLower(o.Name))
 	return nil, nil
-}
-
-func listRoleTags(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	return listTags(o.Tags, r.form)
-}
-
-func putRolePermissionsBoundary(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, st.IAM.putBoundary(r, &o.Boundary)
-}
-
-func deleteRolePermissionsBoundary(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	if o.Boundary == "" {
-		return nil, noSuchEntity("The permissions boundary for role %s cannot be found.", o.Name)
-	}
-	o.Boundary = ""
-	return nil, nil
-}
-
-func attachRolePolicy(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, st.IAM.attach(r, &o.Attached, "PoliciesPerRole")
-}
-
-func detachRolePolicy(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, detach(r, &o.Attached)
-}
-
-func listAttachedRolePolicies(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	return listAttached(r, o.Attached)
-}
-
-func putRolePolicy(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, putInline(r, &o.Inline, 10240, "role "+o.Name)
-}
-
-func getRolePolicy(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := inline(r, o.Inline, "role")
-	if err != nil {
-		return nil, err
-	}
-	return struct{ RoleName, PolicyName, PolicyDocument string }{o.Name, r.form.Get("PolicyName"), encoded(doc)}, nil
-}
-
-func deleteRolePolicy(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := inline(r, o.Inline, "role"); err != nil {
-		return nil, err
-	}
-	delete(o.Inline, r.form.Get("PolicyName"))
-	return nil, nil
-}
-
-func listRolePolicies(st *state, r *request) (any, error) {
-	o, err := st.IAM.role(r)
-	if err != nil {
-		return nil, err
-	}
-	return listInline(r, o.Inline)
 }

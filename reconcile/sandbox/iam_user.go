@@ -2,44 +2,33 @@ package sandbox
 
 import (
 	"cmp"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
 )
 
 type iamUser struct {
-	Name     string
-	ID       string
-	Arn      string
-	Path     string
-	Created  time.Time
-	Tags     []tag             `json:",omitempty"`
-	Boundary string            `json:",omitempty"` // a policy's ARN
-	Attached []string          `json:",omitempty"` // policies' ARNs
-	Inline   map[string]string `json:",omitempty"`
-	Keys     []accessKey       `json:",omitempty"`
+	identity
+	Keys []accessKey `json:",omitempty"`
 }
 
 func userHandlers() map[string]handler {
-	return map[string]handler{
-		"CreateUser":                    createUser,
-		"GetUser":                       getUser,
-		"ListUsers":                     listUsers,
-		"UpdateUser":                    updateUser,
-		"DeleteUser":                    deleteUser,
-		"TagUser":                       onUser(func(u *iamUser, f url.Values) error { return tagInto(&u.Tags, f, true) }),
-		"UntagUser":                     onUser(func(u *iamUser, f url.Values) error { untag(&u.Tags, f, true); return nil }),
-		"ListUserTags":                  listUserTags,
-		"PutUserPermissionsBoundary":    putUserPermissionsBoundary,
-		"DeleteUserPermissionsBoundary": deleteUserPermissionsBoundary,
-		"AttachUserPolicy":              attachUserPolicy,
-		"DetachUserPolicy":              detachUserPolicy,
-		"ListAttachedUserPolicies":      listAttachedUserPolicies,
-		"PutUserPolicy":                 putUserPolicy,
-		"GetUserPolicy":                 getUserPolicy,
-		"DeleteUserPolicy":              deleteUserPolicy,
-		"ListUserPolicies":              listUserPolicies,
+	h := map[string]handler{
+		"CreateUser": createUser,
+		"GetUser":    getUser,
+		"ListUsers":  listUsers,
+		"UpdateUser": updateUser,
+		"DeleteUser": deleteUser,
 	}
+	maps.Copy(h, identityHandlers("User", "PoliciesPerUser", 2048, func(st *iamState, r *request) (*identity, error) {
+		u, err := st.user(r)
+		if err != nil {
+			return nil, err
+		}
+		return &u.identity, nil
+	}))
+	return h
 }
 
 // userName is the request's UserName, or its caller's: IAM takes the caller
@@ -55,17 +44,6 @@ func (st *iamState) user(r *request) (*iamUser, error) {
 		return u, nil
 	}
 	return nil, noSuchEntity("The user with name %s cannot be found.", n)
-}
-
-// onUser changes a user that has to exist and answers nothing.
-func onUser(change func(*iamUser, url.Values) error) handler {
-	return func(st *state, r *request) (any, error) {
-		u, err := st.IAM.user(r)
-		if err != nil {
-			return nil, err
-		}
-		return nil, change(u, r.form)
-	}
 }
 
 type wireUser struct {
@@ -108,16 +86,16 @@ func createUser(st *state, r *request) (any, error) {
 		return nil, err
 	}
 	bound := r.form.Get("PermissionsBoundary")
-	if err := st.IAM.boundable(r, bound); err != nil {
+	if err := st.IAM.boundable(bound); err != nil {
 		return nil, err
 	}
 	if st.IAM.Users[strings.ToLower(n)] != nil {
 		return nil, entityExists("User with name %s already exists.", n)
 	}
-	u := &iamUser{
+	u := &iamUser{identity: identity{
 		Name: n, ID: newID("AIDA"), Arn: iamARN(r, "user", p, n), Path: p,
 		Created: r.now, Tags: tags, Boundary: bound,
-	}
+	}}
 	if st.IAM.Users == nil {
 		st.IAM.Users = map[string]*iamUser{}
 	}
@@ -180,106 +158,12 @@ func deleteUser(st *state, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case len(u.Attached) > 0:
-		return nil, deleteConflict("Cannot delete entity, must detach all policies first.")
-	case len(u.Inline) > 0:
-		return nil, deleteConflict("Cannot delete entity, must delete policies first.")
-	case len(u.Keys) > 0:
+	if err := u.deletable(); err != nil {
+		return nil, err
+	}
+	if len(u.Keys) > 0 {
 		return nil, deleteConflict("Cannot delete entity, must delete access keys first.")
 	}
 	delete(st.IAM.Users, strings.ToLower(u.Name))
 	return nil, nil
-}
-
-func listUserTags(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	return listTags(u.Tags, r.form)
-}
-
-func putUserPermissionsBoundary(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, st.IAM.putBoundary(r, &u.Boundary)
-}
-
-func deleteUserPermissionsBoundary(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	if u.Boundary == "" {
-		return nil, noSuchEntity("The permissions boundary for user %s cannot be found.", u.Name)
-	}
-	u.Boundary = ""
-	return nil, nil
-}
-
-func attachUserPolicy(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, st.IAM.attach(r, &u.Attached, "PoliciesPerUser")
-}
-
-func detachUserPolicy(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, detach(r, &u.Attached)
-}
-
-func listAttachedUserPolicies(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	return listAttached(r, u.Attached)
-}
-
-func putUserPolicy(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, putInline(r, &u.Inline, 2048, "user "+u.Name)
-}
-
-func getUserPolicy(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := inline(r, u.Inline, "user")
-	if err != nil {
-		return nil, err
-	}
-	return struct{ UserName, PolicyName, PolicyDocument string }{u.Name, r.form.Get("PolicyName"), encoded(doc)}, nil
-}
-
-func deleteUserPolicy(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := inline(r, u.Inline, "user"); err != nil {
-		return nil, err
-	}
-	delete(u.Inline, r.form.Get("PolicyName"))
-	return nil, nil
-}
-
-func listUserPolicies(st *state, r *request) (any, error) {
-	u, err := st.IAM.user(r)
-	if err != nil {
-		return nil, err
-	}
-	return listInline(r, u.Inline)
 }

@@ -2,9 +2,13 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http/httptest"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,7 +18,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
@@ -190,4 +196,102 @@ func TestSlicePage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What one process was told, the next one knows: nothing of these services'
+// state is lost on its way through JSON.
+func TestJSONServicesSurviveARestart(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "state.json")
+	e := serveJSON(t, "eu-north-1", file)
+	createRepository(t, e, &ecr.CreateRepositoryInput{RepositoryName: aws.String("plain")})
+	createRepository(t, e, &ecr.CreateRepositoryInput{RepositoryName: aws.String("repo"), Tags: []ecrtypes.Tag{{Key: aws.String("a"), Value: aws.String("1")}}})
+	must[*ecr.PutImageOutput](t)(e.ecr.PutImage(t.Context(), &ecr.PutImageInput{RepositoryName: aws.String("repo"), ImageManifest: aws.String("one"), ImageTag: aws.String("v1")}))
+	createCluster(t, e, &ecs.CreateClusterInput{})
+	createCluster(t, e, &ecs.CreateClusterInput{ClusterName: aws.String("c"), Tags: ecsTagsIn("a", "1"), Configuration: &ecstypes.ClusterConfiguration{
+		ManagedStorageConfiguration: &ecstypes.ManagedStorageConfiguration{KmsKeyId: aws.String("k")},
+	}})
+	register(t, e, fargate(nil))
+	createLogGroup(t, e, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/g"), Tags: map[string]string{"a": "1"}})
+	createSecret(t, e, &secretsmanager.CreateSecretInput{Name: aws.String("s"), SecretString: aws.String("v")})
+
+	read := func(e *jsonEndpoint) []any {
+		ctx := t.Context()
+		return []any{
+			must[*ecr.DescribeRepositoriesOutput](t)(e.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{})),
+			must[*ecr.ListTagsForResourceOutput](t)(e.ecr.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: aws.String(ecrARN + "repo")})),
+			must[*ecr.DescribeImagesOutput](t)(e.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{RepositoryName: aws.String("repo")})),
+			describeCluster(t, e, "default", "TAGS", "SETTINGS", "CONFIGURATIONS"),
+			describeCluster(t, e, "c", "TAGS", "SETTINGS", "CONFIGURATIONS"),
+			must[*ecs.DescribeTaskDefinitionOutput](t)(e.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String("f")})),
+			describeLogGroups(t, e, &cloudwatchlogs.DescribeLogGroupsInput{}),
+			must[*cloudwatchlogs.ListTagsForResourceOutput](t)(e.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: defaultLogGroup("/g").LogGroupArn})),
+			describeSecret(t, e, "s"),
+			secretValueOf(t, e, secretsmanager.GetSecretValueInput{}),
+		}
+	}
+	next := serveJSON(t, "eu-north-1", file)
+	if d := diff(read(e), read(next)); d != "" {
+		t.Errorf("(-before +after):\n%s", d)
+	}
+	// Counters go on where they were.
+	if got := register(t, next, fargate(nil)).Revision; got != 2 {
+		t.Errorf("revision %d after 1", got)
+	}
+}
+
+// A region's resources are in no other region.
+func TestJSONServicesAreRegional(t *testing.T) {
+	t.Parallel()
+	e := serveJSON(t, "eu-north-1", "")
+	ctx := t.Context()
+	createRepository(t, e, &ecr.CreateRepositoryInput{RepositoryName: aws.String("repo")})
+	createCluster(t, e, &ecs.CreateClusterInput{ClusterName: aws.String("c")})
+	register(t, e, fargate(nil))
+	createLogGroup(t, e, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/g")})
+	createSecret(t, e, &secretsmanager.CreateSecretInput{Name: aws.String("s")})
+	counts := func(region string) []int {
+		return []int{
+			len(must[*ecr.DescribeRepositoriesOutput](t)(e.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{}, func(o *ecr.Options) { o.Region = region })).Repositories),
+			len(must[*ecs.ListClustersOutput](t)(e.ecs.ListClusters(ctx, &ecs.ListClustersInput{}, func(o *ecs.Options) { o.Region = region })).ClusterArns),
+			len(must[*ecs.ListTaskDefinitionsOutput](t)(e.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{}, func(o *ecs.Options) { o.Region = region })).TaskDefinitionArns),
+			len(must[*cloudwatchlogs.DescribeLogGroupsOutput](t)(e.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{}, func(o *cloudwatchlogs.Options) { o.Region = region })).LogGroups),
+			len(must[*secretsmanager.ListSecretsOutput](t)(e.secrets.ListSecrets(ctx, &secretsmanager.ListSecretsInput{}, func(o *secretsmanager.Options) { o.Region = region })).SecretList),
+		}
+	}
+	if d := diff([]int{1, 1, 1, 1, 1}, counts("eu-north-1")); d != "" {
+		t.Errorf("here (-want +got):\n%s", d)
+	}
+	if d := diff([]int{0, 0, 0, 0, 0}, counts("us-east-1")); d != "" {
+		t.Errorf("elsewhere (-want +got):\n%s", d)
+	}
+}
+
+// No input, however odd, makes a handler panic or fail in any other way than
+// with an error of AWS's.
+func FuzzJSONHandlers(f *testing.F) {
+	f.Add(`null`)
+	f.Add(`[]`)
+	f.Add(`{"family":"f","memory":"1 GB","containerDefinitions":[null,{"name":"c","image":"i","portMappings":[null,{"hostPort":1}]}],"volumes":[null]}`)
+	f.Add(`{"secretId":"","repositoryName":"repo","clusters":["arn:",""],"taskDefinition":":","resourceArn":"arn:aws:ecs:eu-north-1:123456789012:","logGroupName":"/g","tags":[],"imageIds":[{}]}`)
+	f.Add(`{"name":"s","secretString":"v","clientRequestToken":"` + token1 + `","versionStages":[""],"nextToken":"9999999999999999999"}`)
+	all := []map[string]handler{ecrHandlers(), ecsHandlers(), logsHandlers(), secretsmanagerHandlers()}
+	f.Fuzz(func(t *testing.T, body string) {
+		st := &state{}
+		r := &request{region: "eu-north-1", account: "123456789012", now: start, body: []byte(body)}
+		for _, handlers := range all {
+			for _, name := range slices.Sorted(maps.Keys(handlers)) {
+				v, err := handlers[name](st, r)
+				if _, ok := errors.AsType[*apiError](err); err != nil && !ok {
+					t.Errorf("%s: %v", name, err)
+				}
+				if _, err := json.Marshal(v); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+		if _, err := st.clone(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -251,7 +251,42 @@ func TestLogsStreams(t *testing.T) {
 	if d := diff([]int64{20}, got); d != "" {
 		t.Errorf("events (-want +got):\n%s", d)
 	}
+
+	// What is stored is what the messages weigh.
+	if got := aws.ToInt64(describeLogGroups(t, e, &cloudwatchlogs.DescribeLogGroupsInput{})[0].StoredBytes); got != int64(2*len("hello")) {
+		t.Errorf("%d bytes stored", got)
+	}
+
+	wantCode(t, create("a"), "")
+	wantCode(t, create("t"), "")
+	wantCode(t, put("t", 5), "")
+	order := func(in cloudwatchlogs.DescribeLogStreamsInput) string {
+		in.LogGroupIdentifier = defaultLogGroup("/g").LogGroupArn
+		var names []string
+		for _, s := range must[*cloudwatchlogs.DescribeLogStreamsOutput](t)(e.logs.DescribeLogStreams(ctx, &in)).LogStreams {
+			names = append(names, *s.LogStreamName)
+		}
+		return strings.Join(names, " ")
+	}
+	for _, tt := range []struct {
+		in   cloudwatchlogs.DescribeLogStreamsInput
+		want string
+	}{
+		{cloudwatchlogs.DescribeLogStreamsInput{}, "a s t"},
+		{cloudwatchlogs.DescribeLogStreamsInput{Descending: aws.Bool(true)}, "t s a"},
+		{cloudwatchlogs.DescribeLogStreamsInput{LogStreamNamePrefix: aws.String("s")}, "s"},
+		{cloudwatchlogs.DescribeLogStreamsInput{OrderBy: types.OrderByLastEventTime, Descending: aws.Bool(true)}, "s t a"},
+		{cloudwatchlogs.DescribeLogStreamsInput{Limit: aws.Int32(2)}, "a s"},
+	} {
+		if got := order(tt.in); got != tt.want {
+			t.Errorf("streams %q, want %q", got, tt.want)
+		}
+	}
+	wantCode(t, erase(e.logs.DescribeLogStreams(ctx, &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: group, OrderBy: types.OrderByLastEventTime, LogStreamNamePrefix: aws.String("s")})), "InvalidParameterException")
+	wantCode(t, erase(e.logs.DescribeLogStreams(ctx, &cloudwatchlogs.DescribeLogStreamsInput{})), "InvalidParameterException")
 }
+
+//lint:file-ignore SA1019 AWS deprecates the older tagging calls and still answers them.
 
 // The older tagging calls go by name and share their tags with the newer ones.
 func TestLogsOlderTagging(t *testing.T) {
@@ -259,7 +294,7 @@ func TestLogsOlderTagging(t *testing.T) {
 	e := serveJSON(t, "eu-north-1", "")
 	ctx, name := t.Context(), aws.String("/g")
 	createLogGroup(t, e, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: name, Tags: map[string]string{"a": "1"}})
-	must[*cloudwatchlogs.TagLogGroupOutput](t)(e.logs.TagLogGroup(ctx, &cloudwatchlogs.TagLogGroupInput{LogGroupName: name, Tags: map[string]string{"b": "2"}})) //nolint:staticcheck // AWS deprecates it and still answers it
+	must[*cloudwatchlogs.TagLogGroupOutput](t)(e.logs.TagLogGroup(ctx, &cloudwatchlogs.TagLogGroupInput{LogGroupName: name, Tags: map[string]string{"b": "2"}}))
 	must[*cloudwatchlogs.UntagLogGroupOutput](t)(e.logs.UntagLogGroup(ctx, &cloudwatchlogs.UntagLogGroupInput{LogGroupName: name, Tags: []string{"a"}}))
 	older := must[*cloudwatchlogs.ListTagsLogGroupOutput](t)(e.logs.ListTagsLogGroup(ctx, &cloudwatchlogs.ListTagsLogGroupInput{LogGroupName: name}))
 	newer := must[*cloudwatchlogs.ListTagsForResourceOutput](t)(e.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: defaultLogGroup("/g").LogGroupArn}))

@@ -10,27 +10,39 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Files writes key pairs into files. Several users' keys may go into one file,
 // so one Files serves them all and lets one write at a time.
 type Files struct{ mu sync.Mutex }
 
-// Sink is a profile of a file in the AWS shared-credentials format. Other
-// profiles, other settings of this one, and comments stay as they are.
-func (f *Files) Sink(path, profile string) Sink {
-	return &fileSink{files: f, path: path, profile: profile}
+// Credentials is a profile of a file in the AWS shared-credentials format.
+// Other profiles, other settings of this one, and comments stay as they are.
+func (f *Files) Credentials(path, profile string) Sink {
+	return &fileSink{files: f, path: path, name: fmt.Sprintf("%s (profile %s)", path, profile), format: credentialsFormat{profile}}
+}
+
+// Env is a file of environment variables, NAME=VALUE on each line, as docker
+// and systemd read it. Other variables and comments stay as they are.
+func (f *Files) Env(path string) Sink {
+	return &fileSink{files: f, path: path, name: path, format: envFormat{}}
 }
 
 type fileSink struct {
-	files   *Files
-	path    string
-	profile string
+	files  *Files
+	path   string
+	name   string
+	format format
 }
 
-func (s *fileSink) String() string {
-	return fmt.Sprintf("%s (profile %s)", s.path, s.profile)
+// A format puts a pair into a file's text, and finds it there.
+type format interface {
+	get(text []byte) (id, secret string)
+	set(text []byte, key Key) []byte
 }
+
+func (s *fileSink) String() string { return s.name }
 
 // Check makes an empty file beside the one to be written and takes it away
 // again: permissions, read-only mounts and missing folders all show.
@@ -50,14 +62,16 @@ func (s *fileSink) Check(context.Context) error {
 	if _, err := read(path); err != nil {
 		return err
 	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".churn-reconcile-*")
+	probe, err := os.CreateTemp(filepath.Dir(path), temporary(path))
 	if err != nil {
 		return err
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-func (s *fileSink) Holds(_ context.Context, id string) (bool, error) {
+func (*fileSink) Shared() bool { return false }
+
+func (s *fileSink) Holds(_ context.Context, id string, _ time.Time) (bool, error) {
 	s.files.mu.Lock()
 	defer s.files.mu.Unlock()
 	path, err := s.target()
@@ -68,7 +82,7 @@ func (s *fileSink) Holds(_ context.Context, id string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	gotID, secret := credentials(text, s.profile)
+	gotID, secret := s.format.get(text)
 	return gotID == id && secret != "", nil
 }
 
@@ -83,14 +97,14 @@ func (s *fileSink) Deliver(_ context.Context, key Key) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(path, setCredentials(text, s.profile, key)); err != nil {
+	if err := replace(path, s.format.set(text, key)); err != nil {
 		return err
 	}
 	text, err = read(path)
 	if err != nil {
 		return err
 	}
-	if id, secret := credentials(text, s.profile); id != key.ID || secret != key.Secret.Reveal() {
+	if id, secret := s.format.get(text); id != key.ID || secret != key.Secret.Reveal() {
 		return fmt.Errorf("%s does not read back as written", path)
 	}
 	return nil
@@ -118,8 +132,18 @@ func read(path string) ([]byte, error) {
 // from the first byte on.
 func replace(path string, text []byte) error {
 	dir := filepath.Dir(path)
+	// A run that was killed half-way has left its secret in one of these.
+	left, err := filepath.Glob(filepath.Join(dir, temporary(path)))
+	if err != nil {
+		return err
+	}
+	for _, name := range left {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	// CreateTemp makes the file with mode 0600.
-	tmp, err := os.CreateTemp(dir, ".churn-reconcile-*")
+	tmp, err := os.CreateTemp(dir, temporary(path))
 	if err != nil {
 		return err
 	}
@@ -142,17 +166,25 @@ func replace(path string, text []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// temporary is the pattern of the files that stand in for path while it is
+// written.
+func temporary(path string) string {
+	name := strings.NewReplacer("*", "_", "?", "_", "[", "_", "\\", "_").Replace(filepath.Base(path))
+	return "." + name + ".churn-reconcile-*"
+}
+
 const (
 	idSetting     = "aws_access_key_id"
 	secretSetting = "aws_secret_access_key"
 )
 
-// credentials reads a profile's pair.
-func credentials(text []byte, profile string) (id, secret string) {
+type credentialsFormat struct{ profile string }
+
+func (f credentialsFormat) get(text []byte) (id, secret string) {
 	var here bool
 	for line := range strings.Lines(string(text)) {
 		if name, ok := section(line); ok {
-			here = name == profile
+			here = name == f.profile
 			continue
 		}
 		if key, value := setting(line); here && key == idSetting {
@@ -164,10 +196,9 @@ func credentials(text []byte, profile string) (id, secret string) {
 	return id, secret
 }
 
-// setCredentials puts a pair into a profile, at the place of the old one where
-// there is one. A session token that stood there belonged to the old pair, so
-// it goes.
-func setCredentials(text []byte, profile string, key Key) []byte {
+// set puts the pair at the place of the old one where there is one. A session
+// token that stood there belonged to the old pair, so it goes.
+func (f credentialsFormat) set(text []byte, key Key) []byte {
 	var out bytes.Buffer
 	write := func() {
 		fmt.Fprintf(&out, "%s = %s\n%s = %s\n", idSetting, key.ID, secretSetting, key.Secret.Reveal())
@@ -175,7 +206,7 @@ func setCredentials(text []byte, profile string, key Key) []byte {
 	var here, written bool
 	for line := range strings.Lines(string(text)) {
 		if name, ok := section(line); ok {
-			here = name == profile
+			here = name == f.profile
 			newline(&out)
 			out.WriteString(line)
 			if here && !written {
@@ -195,7 +226,7 @@ func setCredentials(text []byte, profile string, key Key) []byte {
 		if out.Len() > 0 {
 			out.WriteByte('\n')
 		}
-		fmt.Fprintf(&out, "[%s]\n", profile)
+		fmt.Fprintf(&out, "[%s]\n", f.profile)
 		write()
 	}
 	return out.Bytes()
@@ -224,4 +255,38 @@ func setting(line string) (name, value string) {
 	}
 	name, value, _ = strings.Cut(line, "=")
 	return strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
+}
+
+const (
+	idVariable     = "AWS_ACCESS_KEY_ID"
+	secretVariable = "AWS_SECRET_ACCESS_KEY"
+)
+
+type envFormat struct{}
+
+func (envFormat) get(text []byte) (id, secret string) {
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch name {
+		case idVariable:
+			id = value
+		case secretVariable:
+			secret = value
+		}
+	}
+	return id, secret
+}
+
+func (envFormat) set(text []byte, key Key) []byte {
+	var out bytes.Buffer
+	for line := range strings.Lines(string(text)) {
+		switch name, _, _ := strings.Cut(strings.TrimSpace(line), "="); name {
+		case idVariable, secretVariable, "AWS_SESSION_TOKEN":
+		default:
+			out.WriteString(line)
+		}
+	}
+	newline(&out)
+	fmt.Fprintf(&out, "%s=%s\n%s=%s\n", idVariable, key.ID, secretVariable, key.Secret.Reveal())
+	return out.Bytes()
 }

@@ -5,6 +5,7 @@ package sink
 import (
 	"context"
 	"log/slog"
+	"time"
 )
 
 // A Secret is text that no log, report or error may show. Every way of
@@ -33,13 +34,17 @@ type Key struct {
 type Sink interface {
 	// String names the place, for reports and errors.
 	String() string
+	// Shared says that the place is the same one wherever a run takes place,
+	// so that a pair that is not there is missing. A file is not: it may be
+	// on another machine.
+	Shared() bool
 	// Check says whether a delivery would be let in, before there is a key
 	// to lose.
 	Check(context.Context) error
-	// Holds says whether the pair with this id, its secret included, is
-	// there.
-	Holds(ctx context.Context, id string) (bool, error)
-	// Deliver puts the pair there and reads it back. Delivering again
-	// replaces what was delivered.
+	// Holds says whether the pair with this id, made at that time, is there
+	// with both its halves.
+	Holds(ctx context.Context, id string, made time.Time) (bool, error)
+	// Deliver puts the pair there. Delivering again replaces what was
+	// delivered.
 	Deliver(context.Context, Key) error
 }

@@ -3,9 +3,11 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,12 +15,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	awsecr "github.com/aws/aws-sdk-go-v2/service/ecr"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
@@ -28,6 +32,7 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/logs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/s3"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/sink"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -37,6 +42,13 @@ type Options struct {
 	Pause  awsx.Pause       // nil: awsx.Wait
 	Now    func() time.Time // nil: time.Now
 	Target []string         // globs over addresses; none: all
+
+	GitHubURL   string // GitHub's API; "": https://api.github.com
+	GitHubToken string // for secrets that are delivered to GitHub
+
+	// Rotate makes the access keys of the users that it picks due, and leaves
+	// everything else alone; nil: an ordinary run.
+	Rotate func(user string) bool
 }
 
 // A Stack is a spec bound to an account, with its resources.
@@ -96,8 +108,32 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 		Stack: s.Spec.Stack(), IgnoreTags: s.Spec.IgnoreTags,
 		Pause: o.Pause, Now: o.Now,
 	}
-	s.Resources, err = target(resources(cfg, env, s.Spec), o.Target)
+	s.Resources = resources(cfg, env, s.Spec, o)
+	if o.Rotate != nil {
+		s.Resources, err = keys(s.Resources, o.Rotate)
+	} else {
+		s.Resources, err = target(s.Resources, o.Target)
+	}
 	return s, err
+}
+
+// keys keeps the access keys of the users that pick picks.
+func keys(all []reconcile.Resource, pick func(user string) bool) ([]reconcile.Resource, error) {
+	var users []string
+	kept := slices.DeleteFunc(all, func(r reconcile.Resource) bool {
+		if r.ID().Kind != spec.AccessKey {
+			return true
+		}
+		users = append(users, r.ID().Name)
+		return !pick(r.ID().Name)
+	})
+	switch {
+	case len(users) == 0:
+		return nil, errors.New("the spec has no access key to rotate: no user has accessKey")
+	case len(kept) == 0:
+		return nil, fmt.Errorf("the spec has no access key for that user; it has one for %s", strings.Join(users, ", "))
+	}
+	return kept, nil
 }
 
 // Calls is the number of API calls made so far, each attempt counted.
@@ -132,10 +168,12 @@ func whoami(ctx context.Context, cfg aws.Config) (arn.ARN, error) {
 	return who, nil
 }
 
-func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec) []reconcile.Resource {
-	// Path style lets endpoints serve S3 that have one name only. AWS's own
-	// is asked by virtual host, as it wants to be.
-	s3API := awss3.NewFromConfig(cfg, func(o *awss3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec, o Options) []reconcile.Resource {
+	s3API := awss3.NewFromConfig(cfg, func(o *awss3.Options) {
+		// Path style, for endpoints that have one name only. AWS's own is
+		// asked by virtual host, as it wants to be.
+		o.UsePathStyle = o.BaseEndpoint != nil
+	})
 	logsAPI := cloudwatchlogs.NewFromConfig(cfg)
 	ecrAPI := awsecr.NewFromConfig(cfg)
 	iamAPI := awsiam.NewFromConfig(cfg)
@@ -152,7 +190,15 @@ func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec) []reconcile.Reso
 	for _, r := range ecr.NewRepositories(ecrAPI, env, s.ECR.Repositories) {
 		all = append(all, r)
 	}
-	all = append(all, iam.New(iamAPI, tagAPI, env, s.IAM)...)
+	all = append(all, iam.New(iamAPI, tagAPI, env, s.IAM, iam.Keys{
+		GitHub: &sink.GitHub{
+			URL: o.GitHubURL, Token: o.GitHubToken, Pause: o.Pause,
+			Client: &http.Client{Timeout: cmp.Or(o.AWS.CallTimeout, 30*time.Second)},
+		},
+		SecretsManager: secretsmanager.NewFromConfig(cfg),
+		Prove:          prove(cfg, env.Pause),
+		Rotate:         o.Rotate,
+	})...)
 	for _, c := range ecs.NewClusters(ecsAPI, env, s.ECS.Clusters) {
 		all = append(all, c)
 	}
@@ -160,6 +206,23 @@ func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec) []reconcile.Reso
 		all = append(all, ecs.NewTaskDefinition(ecsAPI, env, want))
 	}
 	return all
+}
+
+// proveBudget is how long a new key pair gets to become known to AWS.
+const proveBudget = 2 * time.Minute
+
+// prove asks STS who bears a key pair. IAM tells the rest of AWS of a new one
+// within seconds, and until then it is answered InvalidClientTokenId.
+func prove(cfg aws.Config, pause awsx.Pause) iam.Prove {
+	passing := func(err error) bool { return awsx.Code(err) == "InvalidClientTokenId" }
+	return func(ctx context.Context, key sink.Key) error {
+		as := cfg.Copy()
+		as.Credentials = credentials.NewStaticCredentialsProvider(key.ID, key.Secret.Reveal(), "")
+		return awsx.Patiently(ctx, pause, proveBudget, passing, func(ctx context.Context) error {
+			_, err := sts.NewFromConfig(as).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+			return err
+		})
+	}
 }
 
 // target keeps what the globs match, and what that needs.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 // Exit codes.
@@ -59,9 +60,22 @@ func Main(args []string, env Env) int {
 		code, err = status.code, status.err
 	}
 	if err != nil {
-		fmt.Fprintf(env.Stderr, "Error: %v\n", err)
+		fmt.Fprintf(env.Stderr, "Error: %s%v\n", headline(err), err)
 	}
 	return code
+}
+
+// headline comes before the mistakes of a spec, so that each of them has a line
+// of its own that editors can jump to.
+func headline(err error) string {
+	problems, ok := errors.AsType[spec.Problems](err)
+	switch {
+	case !ok:
+		return ""
+	case len(problems) == 1:
+		return "the spec has a mistake\n"
+	}
+	return fmt.Sprintf("the spec has %d mistakes\n", len(problems))
 }
 
 // exitStatus ends a command with a code of its own. err may be nil where the
@@ -77,14 +91,23 @@ func (e *exitStatus) Unwrap() error { return e.err }
 func newRoot(env Env) *cobra.Command {
 	root := newRun(env)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SuggestionsMinimumDistance = 2
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w%s\nRun '%s --help' for what there is", err, nearestFlag(cmd, err), cmd.CommandPath())
-	})
-	root.AddCommand(newValidate(env), newOutputs(env), newGraph(env), newSchema(env), newSandbox(env), newVersion(env))
+	root.SetFlagErrorFunc(badFlag)
+	root.AddCommand(newValidate(env), newOutputs(env), newRotate(env), newGraph(env), newSchema(env), newSandbox(env), newVersion(env))
+
+	// Of itself cobra answers a shell that it does not know with the help and
+	// success, which a script would write into its completion file.
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Short = "Print the completion script for bash, zsh, fish or powershell"
+			cmd.Args = noArgs
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 	return root
 }
 
@@ -94,15 +117,21 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// noArgs refuses words that no flag stands for, which are mistyped commands
-// or flags without their dashes.
+// noArgs refuses words that no flag stands for: a mistyped command, or a value
+// whose flag was forgotten.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	hint := ""
-	if near := cmd.Root().SuggestionsFor(args[0]); len(near) > 0 && !cmd.HasParent() {
+	sandbox := cmd.Flags().Lookup("sandbox")
+	switch near := cmd.SuggestionsFor(args[0]); {
+	case len(near) > 0:
 		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	case sandbox != nil && sandbox.Changed && sandbox.Value.String() == defaultSandboxFile:
+		hint = "; a file for the sandbox follows an equals sign, as in --sandbox=" + args[0]
+	case cmd.Flags().Lookup("file") != nil && !cmd.Flags().Changed("file"):
+		hint = "; a spec is named with -f, as in -f " + args[0]
 	}
 	return fmt.Errorf("%q is no command%s\nRun '%s --help' for what there is", args[0], hint, cmd.CommandPath())
 }

@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +23,7 @@ type specFlags struct {
 }
 
 func (f *specFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.file, "file", "f", "", "the spec; - is standard input")
+	cmd.Flags().StringVarP(&f.file, "file", "f", "", "the spec's `PATH`; - is standard input")
 	cmd.Flags().StringArrayVar(&f.vars, "var", nil, "set a variable, as `NAME=VALUE`; repeatable")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
 }
@@ -31,7 +31,7 @@ func (f *specFlags) register(cmd *cobra.Command) {
 // load reads the spec and checks everything that needs no network.
 func (f *specFlags) load(env Env) (*spec.File, error) {
 	if f.file == "" {
-		return nil, errors.New("no spec: name it with -f, as in churn-reconcile -f dev.yaml")
+		return nil, errors.New("no spec: name one with -f, as in -f dev.yaml")
 	}
 	vars := make(map[string]string, len(f.vars))
 	for _, v := range f.vars {
@@ -54,21 +54,35 @@ type awsFlags struct {
 	sandbox                   string
 	parallelism               int
 	timeout, callTimeout      time.Duration
+
+	given *pflag.FlagSet
 }
 
 func (f *awsFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.region, "region", "", "AWS region; wins over the spec's")
-	flags.StringVar(&f.profile, "profile", "", "profile of the AWS configuration")
+	f.given = flags
+	flags.StringVar(&f.region, "region", "", "AWS `REGION`; wins over the spec's")
+	flags.StringVar(&f.profile, "profile", "", "`NAME` of a profile of the AWS configuration")
 	flags.StringVar(&f.endpoint, "endpoint-url", "", "send every call to this `URL`")
 	flags.StringVar(&f.sandbox, "sandbox", "", "run against the embedded AWS endpoint, its state kept in `FILE`")
 	flags.Lookup("sandbox").NoOptDefVal = defaultSandboxFile
-	flags.IntVar(&f.parallelism, "parallelism", 10, "calls in flight per service")
-	flags.DurationVar(&f.timeout, "timeout", 15*time.Minute, "limit of the whole run")
-	flags.DurationVar(&f.callTimeout, "call-timeout", 30*time.Second, "limit of one attempt of one call")
+	flags.IntVar(&f.parallelism, "parallelism", 10, "`N` calls in flight per service")
+	flags.DurationVar(&f.timeout, "timeout", 15*time.Minute, "`TIME` that the whole run may take")
+	flags.DurationVar(&f.callTimeout, "call-timeout", 30*time.Second, "`TIME` that one attempt of one call may take")
 }
 
 func (f *awsFlags) check() error {
+	// --sandbox=$STATE where STATE is unset must not end in the real account.
+	for _, name := range []string{"sandbox", "endpoint-url", "profile", "region"} {
+		if flag := f.given.Lookup(name); flag.Changed && flag.Value.String() == "" {
+			return fmt.Errorf("--%s is given without a value", name)
+		}
+	}
+	if f.endpoint != "" {
+		if u, err := url.Parse(f.endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("--endpoint-url %s: a URL is wanted, as in http://127.0.0.1:4566", f.endpoint)
+		}
+	}
 	switch {
 	case f.parallelism < 1:
 		return fmt.Errorf("--parallelism %d: at least 1 is wanted", f.parallelism)
@@ -101,8 +115,8 @@ func (f *logFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "failures and the last line only")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log each API call with its duration and request id")
-	flags.StringVar(&f.format, "log-format", "text", "text or json")
-	flags.StringVar(&f.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
+	flags.StringVar(&f.format, "log-format", "text", "`FORMAT` of the log: text or json")
+	flags.StringVar(&f.color, "color", "auto", "`WHEN` to colour: auto, always or never; NO_COLOR is honoured")
 }
 
 func (f *logFlags) check() error {
@@ -134,6 +148,22 @@ func oneOf(flag, value string, allowed ...string) error {
 	return fmt.Errorf("%s %s: one of %s is wanted", flag, value, strings.Join(allowed, ", "))
 }
 
+// badFlag says what is wrong with a flag in words of this program: pflag's own
+// name the Go function that failed.
+func badFlag(cmd *cobra.Command, err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		wanted := map[string]string{
+			"int":      "a number is wanted",
+			"duration": "a time with its unit is wanted, as in 90s or 15m",
+			"bool":     "it takes no value",
+		}[invalid.GetFlag().Value.Type()]
+		if wanted != "" {
+			return fmt.Errorf("--%s %s: %s", invalid.GetFlag().Name, invalid.GetValue(), wanted)
+		}
+	}
+	return fmt.Errorf("%w%s\nRun '%s --help' for what there is", err, nearestFlag(cmd, err), cmd.CommandPath())
+}
+
 // nearestFlag is a hint for a flag that does not exist.
 func nearestFlag(cmd *cobra.Command, err error) string {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
@@ -147,10 +177,6 @@ func nearestFlag(cmd *cobra.Command, err error) string {
 	i := slices.IndexFunc(names, func(n string) bool {
 		return plain(n) == plain(have) || strings.HasPrefix(n, have) || strings.HasPrefix(have, n)
 	})
-	return cmp.Or(hint(names, i), "")
-}
-
-func hint(names []string, i int) string {
 	if i < 0 {
 		return ""
 	}

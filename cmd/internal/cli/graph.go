@@ -36,7 +36,7 @@ func newGraph(env Env) *cobra.Command {
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "text, mermaid or dot")
+	cmd.Flags().StringVarP(&format, "output", "o", "text", "`FORMAT`: text, mermaid or dot")
 	return cmd
 }
 

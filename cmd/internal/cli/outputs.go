@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/stack"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -25,7 +26,12 @@ func newOutputs(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outputs -f FILE [NAME]",
 		Short: "Print the spec's outputs; NAME alone prints the bare value",
-		Args:  cobra.MaximumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("%s: outputs prints one NAME, or all without any", strings.Join(args, " "))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := errors.Join(aws.check(), log.check(), oneOf("-o", format, "text", "json")); err != nil {
 				return err
@@ -45,7 +51,7 @@ func newOutputs(env Env) *cobra.Command {
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "text or json")
+	cmd.Flags().StringVarP(&format, "output", "o", "text", "`FORMAT`: text or json")
 	aws.register(cmd)
 	log.register(cmd)
 	return cmd
@@ -54,7 +60,7 @@ func newOutputs(env Env) *cobra.Command {
 // readOutputs reads as much of AWS as the outputs speak of, which for most is
 // nothing.
 func readOutputs(ctx context.Context, env Env, aws awsFlags, log logFlags, file *spec.File, names []string) ([]reconcile.Output, error) {
-	session, err := open(ctx, env, aws, log.logger(env.Stderr), file, nil, env.Stderr)
+	session, err := open(ctx, env, aws, log.logger(env.Stderr), file, stack.Options{}, env.Stderr)
 	if err != nil {
 		return nil, err
 	}

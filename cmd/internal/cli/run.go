@@ -54,20 +54,26 @@ func newRun(env Env) *cobra.Command {
 			if cmd.Flags().NFlag() == 0 {
 				return cmd.Help()
 			}
-			return run(cmd.Context(), env, f)
+			return run(cmd.Context(), env, f, stack.Options{Target: f.targets})
 		},
 	}
-	f.spec.register(cmd)
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "report, write nothing")
-	cmd.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit with 2 where there were differences")
-	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only the addresses that match `GLOB`, and what they need; repeatable")
-	cmd.Flags().StringArrayVarP(&f.outputs, "output", "o", nil, "report as text, json or markdown; `FORMAT=PATH` writes a file beside; repeatable")
-	f.aws.register(cmd)
-	f.log.register(cmd)
+	f.register(cmd)
+	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only addresses that match `GLOB`, and what they need; repeatable")
 	return cmd
 }
 
-func run(ctx context.Context, env Env, f runFlags) error {
+func (f *runFlags) register(cmd *cobra.Command) {
+	f.spec.register(cmd)
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "report, write nothing")
+	cmd.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit with 2 where there were differences")
+	cmd.Flags().StringArrayVarP(&f.outputs, "output", "o", nil, "report as text, json or markdown (`FORMAT[=PATH]`; a PATH writes a file beside); repeatable")
+	f.aws.register(cmd)
+	f.log.register(cmd)
+}
+
+// run looks, does what is to do unless it is a dry run, and reports.
+func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
+	start := env.Now()
 	if err := errors.Join(f.aws.check(), f.log.check()); err != nil {
 		return err
 	}
@@ -82,13 +88,12 @@ func run(ctx context.Context, env Env, f runFlags) error {
 
 	progress := newProgress(env, f.log)
 	defer progress.Stop()
-	session, err := open(ctx, env, f.aws, f.log.logger(progress), file, f.targets, progress)
+	session, err := open(ctx, env, f.aws, f.log.logger(progress), file, o, progress)
 	if err != nil {
 		return err
 	}
 	defer session.close()
 
-	start := env.Now()
 	look := reconcile.Look(session.ctx, session.stack.Resources, reconcile.Options{
 		Stop: session.stop, Observer: progress, Pause: env.Pause,
 	})
@@ -139,7 +144,7 @@ type session struct {
 // open loads the AWS configuration and the stack. The first interrupt closes
 // stop, which lets calls in flight finish and starts no more; the second ends
 // ctx.
-func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec.File, targets []string, told io.Writer) (*session, error) {
+func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec.File, o stack.Options, told io.Writer) (*session, error) {
 	s := &session{stop: make(chan struct{})}
 	ctx, cancelTimeout := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("the run's limit of %s (--timeout) is over", f.timeout))
 	s.ends = append(s.ends, cancelTimeout)
@@ -165,7 +170,11 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 		}
 	}()
 
-	options := f.options(env, log)
+	o.AWS, o.Pause, o.Now = f.options(env, log), env.Pause, env.Now
+	o.GitHubURL, _ = env.LookupEnv("GITHUB_API_URL")
+	if o.GitHubToken, _ = env.LookupEnv("GITHUB_TOKEN"); o.GitHubToken == "" {
+		o.GitHubToken, _ = env.LookupEnv("GH_TOKEN")
+	}
 	if f.sandbox != "" {
 		url, end, err := embed(f.sandbox, file.Account())
 		if err != nil {
@@ -173,12 +182,15 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 			return nil, err
 		}
 		s.ends = append(s.ends, end)
-		options.EndpointURL = url
-		options.Credentials = credentials.NewStaticCredentialsProvider("sandbox", "sandbox", "")
-		options.Profile = ""
+		o.AWS.EndpointURL = url
+		o.AWS.Credentials = credentials.NewStaticCredentialsProvider("sandbox", "sandbox", "")
+		o.AWS.Profile = ""
 	}
 	var err error
-	if s.stack, err = stack.Open(ctx, file, stack.Options{AWS: options, Pause: env.Pause, Now: env.Now, Target: targets}); err != nil {
+	if s.stack, err = stack.Open(reconcile.UntilStopped(ctx, s.stop), file, o); err != nil {
+		if s.interrupted() {
+			err = &exitStatus{code: exitInterrupted, err: err}
+		}
 		s.close()
 		return nil, err
 	}

@@ -20,11 +20,11 @@ type comments map[string]string
 func readComments(packages ...string) (comments, error) {
 	c := make(comments)
 	for _, path := range packages {
-		pkg, err := build.Import(path, ".", build.FindOnly)
+		name, err := typesFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("find %s: %w", path, err)
+			return nil, err
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(pkg.Dir, "types.go"), nil, parser.ParseComments|parser.SkipObjectResolution)
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil, err
 		}
@@ -46,6 +46,15 @@ func readComments(packages ...string) (comments, error) {
 		})
 	}
 	return c, nil
+}
+
+// typesFile is where a package declares its types, in the SDK as here.
+func typesFile(path string) (string, error) {
+	pkg, err := build.Import(path, ".", build.FindOnly)
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w", path, err)
+	}
+	return filepath.Join(pkg.Dir, "types.go"), nil
 }
 
 func (c comments) add(path string, t *ast.TypeSpec) {
