@@ -57,6 +57,8 @@ type (
 		Policies []IAMPolicy `yaml:"policies"` // customer-managed policies
 		Roles    []IAMRole   `yaml:"roles"`    // in the order of the file
 		Users    []IAMUser   `yaml:"users"`    // in the order of the file
+
+		OIDCProviders []IAMOIDCProvider `yaml:"-"`
 	}
 	// ECS holds clusters and task definitions.
 	ECS struct {
@@ -129,6 +131,15 @@ type ECRRepository struct {
 type ECREncryption struct {
 	EncryptionType string  `yaml:"encryptionType" required:"true" enum:"AES256 KMS KMS_DSSE"` // AES256: keys of ECR
 	KMSKey         *string `yaml:"kmsKey"`                                                    // an ARN; left out: the AWS-managed key
+}
+
+// IAMOIDCProvider is an OpenID Connect provider, such as GitHub's. There is
+// one of a URL in an account.
+type IAMOIDCProvider struct {
+	Meta           `yaml:",inline"`
+	URL            string   `yaml:"url"`            // without https://
+	ClientIDList   []string `yaml:"clientIDList"`   // at least one
+	ThumbprintList []string `yaml:"thumbprintList"` // left out: not managed, AWS finds out itself
 }
 
 // IAMPolicy is a customer-managed policy. Name, path and description cannot

@@ -6,7 +6,9 @@ package awsx
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,10 +83,25 @@ func Config(ctx context.Context, o Options, calls *atomic.Int64) (aws.Config, er
 		// well, and a run against a sandbox would go to the real AWS.
 		cfg.BaseEndpoint = &o.EndpointURL
 	}
+	cfg.HTTPClient = plainBody{cfg.HTTPClient}
 	if cfg.Credentials != nil {
 		cfg.Credentials = signer{cfg.Credentials}
 	}
 	return cfg, nil
+}
+
+// plainBody hides that the SDK's request bodies are io.WriterTo. The SDK closes
+// a body as soon as the answer begins, and smithy-go's WriteTo of a closed body
+// gives io.EOF as an error, for which net/http closes the connection in the
+// middle of the answer. A server that is near, as a sandbox is, is fast enough
+// for that.
+type plainBody struct{ aws.HTTPClient }
+
+func (c plainBody) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return c.HTTPClient.Do(r)
 }
 
 // A signer tells a failure to find credentials from a failure of the call

@@ -58,11 +58,6 @@ func NewRepositories(api API, env reconcile.Env, wants []spec.ECRRepository) []*
 		},
 		func(ctx context.Context, name string) (*types.Repository, error) {
 			found, err := describeRepositories(ctx, api, env.Account, []string{name})
-			// One missing name fails a whole batch. Only for a batch of one
-			// does that say which.
-			if awsx.Code(err) == "RepositoryNotFoundException" {
-				return nil, nil
-			}
 			return found[name], err
 		},
 	)
@@ -107,6 +102,11 @@ func describeRepositories(ctx context.Context, api API, account string, names []
 	found := make(map[string]*types.Repository, len(names))
 	for chunk := range slices.Chunk(names, batch) {
 		out, err := api.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RegistryId: &account, RepositoryNames: chunk})
+		// One missing name fails a whole batch. Only of a batch of one does
+		// that say which.
+		if len(chunk) == 1 && awsx.Code(err) == "RepositoryNotFoundException" {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -19,11 +19,12 @@ func normal(content map[string]any) map[string]any {
 	return tree
 }
 
-// defaults fills in what ECS answers, or acts on, where nothing is given.
+// defaults brings what is given and what ECS answers, or acts on, where nothing
+// is given into one form.
 func defaults(tree map[string]any) {
 	units(tree, "cpu", spec.CPUUnits)
 	units(tree, "memory", spec.MemoryMiB)
-	fill(tree, "enableFaultInjection", false)
+	drop(tree, "enableFaultInjection", false)
 	if p, ok := tree["runtimePlatform"].(map[string]any); ok {
 		fill(p, "operatingSystemFamily", "LINUX")
 		fill(p, "cpuArchitecture", "X86_64")
@@ -40,9 +41,9 @@ func defaults(tree map[string]any) {
 	mode, _ := tree["networkMode"].(string)
 	for _, c := range objects(tree["containerDefinitions"]) {
 		fill(c, "essential", true)
-		fill(c, "versionConsistency", "enabled")
+		drop(c, "versionConsistency", "enabled")
 		for _, flag := range []string{"disableNetworking", "interactive", "privileged", "pseudoTerminal", "readonlyRootFilesystem"} {
-			fill(c, flag, false)
+			drop(c, flag, false)
 		}
 		if h, ok := c["healthCheck"].(map[string]any); ok {
 			fill(h, "interval", int64(30))
@@ -147,6 +148,14 @@ func field(v any, name string) string {
 func fill(tree map[string]any, key string, value any) {
 	if tree[key] == nil {
 		tree[key] = value
+	}
+}
+
+// drop takes away a default that hardly anybody writes out, so that a report
+// of something new does not list it.
+func drop(tree map[string]any, key string, value any) {
+	if tree[key] == value {
+		delete(tree, key)
 	}
 }
 

@@ -360,7 +360,7 @@ func TestTaskDefinitionsAreEquivalent(t *testing.T) {
 			differ: func(w *want) {
 				w.ContainerDefinitions = append(w.ContainerDefinitions, types.ContainerDefinition{Name: aws.String("new"), Image: aws.String("new:1")})
 			},
-			paths: []string{"containerDefinitions[new].essential", "containerDefinitions[new].image"},
+			paths: []string{"containerDefinitions[new].essential", "containerDefinitions[new].image", "containerDefinitions[new].name"},
 		},
 		{
 			name: "one container's image is ignored, by the name that a report shows",

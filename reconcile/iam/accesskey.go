@@ -156,8 +156,16 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 		if err != nil {
 			return accessKeys{}, err
 		}
-		if out.AccessKeyLastUsed != nil {
-			live.used[id] = aws.ToTime(out.AccessKeyLastUsed.LastUsedDate)
+		last := out.AccessKeyLastUsed
+		if last == nil || last.LastUsedDate == nil {
+			continue
+		}
+		// A run that died between proof and delivery has used the lost key
+		// itself, to ask STS who bears it.
+		proof := id != live.record.retiring && aws.ToString(last.ServiceName) == "sts" &&
+			last.LastUsedDate.Sub(live.record.creating).Abs() <= skew
+		if !proof {
+			live.used[id] = *last.LastUsedDate
 		}
 	}
 	return live, nil

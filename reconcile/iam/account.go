@@ -20,6 +20,7 @@ type API interface {
 	RoleAPI
 	UserAPI
 	AccessKeyAPI
+	OIDCProviderAPI
 	DetailsAPI
 }
 
@@ -40,6 +41,9 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 	}
 
 	var all []reconcile.Resource
+	for _, w := range want.OIDCProviders {
+		all = append(all, &OIDCProvider{api: api, env: env, want: w})
+	}
 	for _, w := range want.Policies {
 		all = append(all, &Policy{api: api, env: env, want: w, read: read.policy(policyARN(env, w))})
 	}

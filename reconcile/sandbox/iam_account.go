@@ -104,6 +104,7 @@ func getAccountAuthorizationDetails(st *state, r *request) (any, error) {
 		Policies        members[policyDetail]
 		paged
 	}{paged: more}
+	used := st.IAM.usages()
 	for _, e := range list.Member {
 		switch {
 		case e.user != nil:
@@ -111,7 +112,7 @@ func getAccountAuthorizationDetails(st *state, r *request) (any, error) {
 		case e.role != nil:
 			answer.RoleDetailList.Member = append(answer.RoleDetailList.Member, st.IAM.roleDetail(e.role))
 		default:
-			answer.Policies.Member = append(answer.Policies.Member, st.IAM.policyDetail(e.policy))
+			answer.Policies.Member = append(answer.Policies.Member, e.policy.detail(used[e.policy.Arn]))
 		}
 	}
 	return answer, nil
@@ -142,12 +143,12 @@ func (st *iamState) roleDetail(o *iamRole) roleDetail {
 	}
 }
 
-func (st *iamState) policyDetail(p *iamPolicy) policyDetail {
+func (p *iamPolicy) detail(u usage) policyDetail {
 	d := policyDetail{
 		PolicyName: p.Name, PolicyID: p.ID, Arn: p.Arn, Path: p.Path, DefaultVersionID: p.Default,
+		AttachmentCount: u.attached, PermissionsBoundaryUsageCount: u.bounds,
 		IsAttachable: true, CreateDate: p.Created, UpdateDate: p.Updated,
 	}
-	d.AttachmentCount, d.PermissionsBoundaryUsageCount = st.uses(p.Arn)
 	for _, v := range p.Versions {
 		w := p.wireVersion(v)
 		w.Document = encoded(v.Document)

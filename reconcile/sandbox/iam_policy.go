@@ -95,23 +95,32 @@ func (p *iamPolicy) version(id string) *policyVersion {
 	return nil
 }
 
-// uses counts whom a policy is attached to, and whose boundary it is.
-func (st *iamState) uses(arn string) (attached, bounds int) {
-	count := func(policies []string, boundary string) {
-		if slices.Contains(policies, arn) {
-			attached++
+// A usage is how often a policy is attached, and how often it is a boundary.
+type usage struct{ attached, bounds int }
+
+// usages counts over all identities at once: a list of policies that looked at
+// each identity for each policy would be slow in a large account.
+func (st *iamState) usages() map[string]usage {
+	all := map[string]usage{}
+	count := func(id *identity) {
+		for _, arn := range id.Attached {
+			u := all[arn]
+			u.attached++
+			all[arn] = u
 		}
-		if boundary == arn {
-			bounds++
+		if id.Boundary != "" {
+			u := all[id.Boundary]
+			u.bounds++
+			all[id.Boundary] = u
 		}
 	}
 	for _, u := range st.Users {
-		count(u.Attached, u.Boundary)
+		count(&u.identity)
 	}
 	for _, o := range st.Roles {
-		count(o.Attached, o.Boundary)
+		count(&o.identity)
 	}
-	return attached, bounds
+	return all
 }
 
 type wirePolicy struct {
@@ -131,18 +140,17 @@ type wirePolicy struct {
 
 type policyResult struct{ Policy wirePolicy }
 
-// policySummary is a policy as lists have it: without description and tags.
-func (st *iamState) policySummary(p *iamPolicy) wirePolicy {
-	w := wirePolicy{
+// summary is a policy as lists have it: without description and tags.
+func (p *iamPolicy) summary(u usage) wirePolicy {
+	return wirePolicy{
 		PolicyName: p.Name, PolicyID: p.ID, Arn: p.Arn, Path: p.Path, DefaultVersionID: p.Default,
+		AttachmentCount: u.attached, PermissionsBoundaryUsageCount: u.bounds,
 		IsAttachable: true, CreateDate: p.Created, UpdateDate: p.Updated,
 	}
-	w.AttachmentCount, w.PermissionsBoundaryUsageCount = st.uses(p.Arn)
-	return w
 }
 
 func (st *iamState) wirePolicy(p *iamPolicy) wirePolicy {
-	w := st.policySummary(p)
+	w := p.summary(st.usages()[p.Arn])
 	w.Description = p.Description
 	w.Tags = &members[tag]{p.Tags}
 	return w
@@ -244,9 +252,10 @@ func listPolicies(st *state, r *request) (any, error) {
 	if scope == "All" || scope == "AWS" {
 		all = append(all, awsPolicies(partition(r.region))...)
 	}
+	used := st.IAM.usages()
 	var list []wirePolicy
 	for _, p := range all {
-		w := st.IAM.policySummary(p)
+		w := p.summary(used[p.Arn])
 		if !underPrefix(r.form, p.Path) || r.form.Get("OnlyAttached") == "true" && w.AttachmentCount == 0 {
 			continue
 		}
@@ -264,11 +273,11 @@ func deletePolicy(st *state, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	attached, bounds := st.IAM.uses(p.Arn)
+	used := st.IAM.usages()[p.Arn]
 	switch {
-	case attached > 0:
+	case used.attached > 0:
 		return nil, deleteConflict("Cannot delete a policy attached to entities.")
-	case bounds > 0:
+	case used.bounds > 0:
 		return nil, deleteConflict("Cannot delete a policy that is in use as a permissions boundary.")
 	case len(p.Versions) > 1:
 		return nil, deleteConflict("This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")

@@ -189,7 +189,7 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 	var err error
 	if s.stack, err = stack.Open(reconcile.UntilStopped(ctx, s.stop), file, o); err != nil {
 		if s.interrupted() {
-			err = &exitStatus{code: exitInterrupted, err: err}
+			err = &exitStatus{exitInterrupted, fmt.Errorf("%w: nothing was written", reconcile.ErrInterrupted)}
 		}
 		s.close()
 		return nil, err
