@@ -112,6 +112,7 @@ func (b *binder) spec(root *node) *Spec {
 	s.S3.Buckets = collect(b, Bucket, b.checkBucket)
 	s.Logs.LogGroups = collect(b, LogGroup, b.checkLogGroup)
 	s.ECR.Repositories = collect(b, Repository, b.checkRepository)
+	s.IAM.OIDCProviders = collect(b, OIDCProvider, b.checkOIDCProvider)
 	s.IAM.Policies = collect(b, Policy, b.checkPolicy)
 	s.IAM.Roles = collect(b, Role, b.checkRole)
 	s.IAM.Users = collect(b, User, b.checkUser)
@@ -185,7 +186,7 @@ func (b *binder) declareOne(c collection, item *node) {
 	}
 	r.id.Name = name
 	taken := r.id
-	if c.section == "iam" {
+	if c.section == "iam" && c.kind != OIDCProvider {
 		taken.Name = strings.ToLower(name)
 	}
 	if other := b.taken[taken]; other != nil {
@@ -208,6 +209,8 @@ func (b *binder) declareOne(c collection, item *node) {
 // attributes lists what can be said of a kind after ADDRESS and a dot.
 func attributes(kind Kind) []string {
 	switch kind {
+	case OIDCProvider:
+		return []string{"name", "arn", "url"}
 	case Repository:
 		return []string{"name", "arn", "uri"}
 	case User:
@@ -236,6 +239,8 @@ func (b *binder) attributeOf(r *resource, attr string) value {
 		v.parts = Template{{Text: b.arn(r)}}
 	case attr == "uri":
 		v.parts = Template{{Text: fmt.Sprintf("%s.dkr.ecr.%s.%s/%s", b.account, b.region, dnsSuffix(b.partition), id.Name)}}
+	case attr == "url":
+		v.parts = Template{{Text: "https://" + id.Name}}
 	default: // name, family
 		v.parts = Template{{Text: id.Name}}
 	}
@@ -253,6 +258,8 @@ func (b *binder) arn(r *resource) string {
 		return fmt.Sprintf("arn:%s:logs:%s:%s:log-group:%s", b.partition, b.region, b.account, name)
 	case Repository:
 		return fmt.Sprintf("arn:%s:ecr:%s:%s:repository/%s", b.partition, b.region, b.account, name)
+	case OIDCProvider:
+		return fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", b.partition, b.account, name)
 	case Policy:
 		return fmt.Sprintf("arn:%s:iam::%s:policy%s%s", b.partition, b.account, r.path, name)
 	case Role:

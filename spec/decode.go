@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,6 +99,9 @@ func (b *binder) decode(n *node, v reflect.Value, name string, enum []string) {
 		b.namedDocuments(n)
 	case *time.Time:
 		b.date(n, v, name)
+		return
+	case *time.Duration:
+		b.duration(n, v, name)
 		return
 	}
 	switch v.Kind() {
@@ -279,6 +284,45 @@ func (b *binder) date(n *node, v reflect.Value, name string) {
 	}
 	b.errorf(n, "%s: want a date like 2030-01-31, have %s", name, n.what())
 }
+
+// duration reads a length of time; unlike time.ParseDuration it knows days,
+// and nothing below a second.
+func (b *binder) duration(n *node, v reflect.Value, name string) {
+	text, ok := b.text(n)
+	if !ok {
+		b.want(n, scalar, name)
+		return
+	}
+	d, ok := parseDuration(text)
+	if !ok {
+		n.bad = true
+		b.errorf(n, "%s: want a time with its unit, d, h, m or s, like 90d or 1d12h, have %s", name, n.what())
+		return
+	}
+	v.SetInt(int64(d))
+}
+
+// parseDuration reads numbers with units, the largest unit first.
+func parseDuration(s string) (time.Duration, bool) {
+	parts := durationText.FindStringSubmatch(s)
+	if s == "" || parts == nil {
+		return 0, false
+	}
+	var sum time.Duration
+	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
+		if parts[i+1] == "" {
+			continue
+		}
+		count, err := strconv.ParseInt(parts[i+1], 10, 64)
+		if err != nil || count > int64((math.MaxInt64-sum)/unit) {
+			return 0, false
+		}
+		sum += time.Duration(count) * unit
+	}
+	return sum, true
+}
+
+var durationText = regexp.MustCompile(`^(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?$`)
 
 // embedded puts what a node holds as JSON text or as a file in its place. The
 // JSON or YAML of such a file, and JSON written out in the spec, has its

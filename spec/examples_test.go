@@ -34,6 +34,9 @@ func all(s *Spec) map[ID][]ID {
 	for _, r := range s.ECR.Repositories {
 		m[ID{Repository, r.Name}] = r.Needs
 	}
+	for _, r := range s.IAM.OIDCProviders {
+		m[ID{OIDCProvider, r.URL}] = r.Needs
+	}
 	for _, r := range s.IAM.Policies {
 		m[ID{Policy, r.Name}] = r.Needs
 	}

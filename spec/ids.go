@@ -25,6 +25,9 @@ func (s *Spec) Needs() map[ID][]ID {
 	for _, r := range s.ECR.Repositories {
 		needs[ID{Repository, r.Name}] = r.Needs
 	}
+	for _, r := range s.IAM.OIDCProviders {
+		needs[ID{OIDCProvider, r.URL}] = r.Needs
+	}
 	for _, r := range s.IAM.Policies {
 		needs[ID{Policy, r.Name}] = r.Needs
 	}

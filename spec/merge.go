@@ -19,6 +19,7 @@ func collections() []collection {
 		{Bucket, "s3", "buckets", "name"},
 		{LogGroup, "logs", "logGroups", "name"},
 		{Repository, "ecr", "repositories", "name"},
+		{OIDCProvider, "iam", "oidcProviders", "url"},
 		{Policy, "iam", "policies", "name"},
 		{Role, "iam", "roles", "name"},
 		{User, "iam", "users", "name"},
@@ -179,5 +180,9 @@ func (b *binder) nameOf(c collection, item *node) (string, bool) {
 	}
 	b.naming = true
 	defer func() { b.naming = false }()
-	return b.text(n)
+	name, ok := b.text(n)
+	if c.kind == OIDCProvider {
+		name = issuer(name)
+	}
+	return name, ok
 }

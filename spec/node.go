@@ -150,6 +150,11 @@ func (n *node) isNull() bool {
 	return n.kind == scalar && n.tag == "!!null" && !n.referred
 }
 
+// readable says that a field is there and is text whose references resolved.
+func (n *node) readable() bool {
+	return n != nil && n.kind == scalar && !n.bad && !n.isNull()
+}
+
 // what says what a node is, for "want X, have Y".
 func (n *node) what() string {
 	switch {

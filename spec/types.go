@@ -52,13 +52,12 @@ type (
 	ECR struct {
 		Repositories []ECRRepository `yaml:"repositories"` // in the order of the file
 	}
-	// IAM holds policies, roles and users.
+	// IAM holds OpenID Connect providers, policies, roles and users.
 	IAM struct {
-		Policies []IAMPolicy `yaml:"policies"` // customer-managed policies
-		Roles    []IAMRole   `yaml:"roles"`    // in the order of the file
-		Users    []IAMUser   `yaml:"users"`    // in the order of the file
-
-		OIDCProviders []IAMOIDCProvider `yaml:"-"`
+		OIDCProviders []IAMOIDCProvider `yaml:"oidcProviders"` // in the order of the file
+		Policies      []IAMPolicy       `yaml:"policies"`      // customer-managed policies
+		Roles         []IAMRole         `yaml:"roles"`         // in the order of the file
+		Users         []IAMUser         `yaml:"users"`         // in the order of the file
 	}
 	// ECS holds clusters and task definitions.
 	ECS struct {
@@ -137,9 +136,9 @@ type ECREncryption struct {
 // one of a URL in an account.
 type IAMOIDCProvider struct {
 	Meta           `yaml:",inline"`
-	URL            string   `yaml:"url"`            // without https://
-	ClientIDList   []string `yaml:"clientIDList"`   // at least one
-	ThumbprintList []string `yaml:"thumbprintList"` // left out: not managed, AWS finds out itself
+	URL            string   `yaml:"url" required:"true"`          // its name; https:// may stand before it and is taken off; cannot change
+	ClientIDList   []string `yaml:"clientIDList" required:"true"` // whom its tokens are for, at least one; AWS's own is sts.amazonaws.com
+	ThumbprintList []string `yaml:"thumbprintList"`               // of its certificates, 40 hex digits each; left out: not managed, AWS finds out itself
 }
 
 // IAMPolicy is a customer-managed policy. Name, path and description cannot
@@ -155,14 +154,32 @@ type IAMPolicy struct {
 // IAMRole is a role with its trust policy. Name and path cannot change.
 type IAMRole struct {
 	Meta                `yaml:",inline"`
-	Name                string              `yaml:"name" required:"true"`             // cannot change
-	Path                string              `yaml:"path"`                             // left out: "/"; cannot change
-	Description         *string             `yaml:"description"`                      // for people
-	AssumeRolePolicy    Document            `yaml:"assumeRolePolicy" required:"true"` // who may take the role
-	MaxSessionDuration  *int32              `yaml:"maxSessionDuration"`               // seconds, 3600 to 43200
-	PermissionsBoundary *string             `yaml:"permissionsBoundary"`              // a policy of this spec by name or any by ARN, resolved to an ARN; "": none
-	Policies            []string            `yaml:"policies"`                         // those of this spec by name, any by ARN, resolved to ARNs; empty: none attached
-	InlinePolicies      map[string]Document `yaml:"inlinePolicies"`                   // by name; empty: none
+	Name                string              `yaml:"name" required:"true"` // cannot change
+	Path                string              `yaml:"path"`                 // left out: "/"; cannot change
+	Description         *string             `yaml:"description"`          // for people
+	AssumeRolePolicy    Document            `yaml:"assumeRolePolicy"`     // who may take the role; once bound, also what trust comes to
+	Trust               *RoleTrust          `yaml:"trust"`                // short for an assumeRolePolicy, in its place
+	MaxSessionDuration  *int32              `yaml:"maxSessionDuration"`   // seconds, 3600 to 43200
+	PermissionsBoundary *string             `yaml:"permissionsBoundary"`  // a policy of this spec by name or any by ARN, resolved to an ARN; "": none
+	Policies            []string            `yaml:"policies"`             // those of this spec by name, any by ARN, resolved to ARNs; empty: none attached
+	InlinePolicies      map[string]Document `yaml:"inlinePolicies"`       // by name; empty: none
+}
+
+// RoleTrust says in short who may take a role.
+type RoleTrust struct {
+	GitHub *GitHubTrust `yaml:"github" required:"true"` // workflows of GitHub Actions
+}
+
+// GitHubTrust lets the workflows of a repository take a role, through an
+// OpenID Connect provider and without an access key. At most one of Branch,
+// Environment and Tag is set, since GitHub's token names only one. Without
+// any, every workflow of the repository may, those of pull requests included.
+type GitHubTrust struct {
+	Repository  string `yaml:"repository" required:"true"` // owner/name, or owner@ID/name@ID where GitHub puts the numbers into its tokens, as it does for repositories made since July 2026
+	Branch      string `yaml:"branch"`                     // jobs on this branch; * stands for any text
+	Environment string `yaml:"environment"`                // jobs in this environment, on whatever branch
+	Tag         string `yaml:"tag"`                        // jobs on this tag; * stands for any text
+	Provider    string `yaml:"provider"`                   // the URL of one of this spec or of the account; left out: token.actions.githubusercontent.com
 }
 
 // IAMUser is a user.
@@ -180,23 +197,23 @@ type IAMUser struct {
 // address of its own, iam.access-key/USER.
 type IAMAccessKey struct {
 	Deliver     []Sink        `yaml:"deliver" required:"true"` // at least one: AWS tells the secret only once
-	RotateAfter time.Duration `yaml:"-"`                       // the age at which the key gets a successor; left out: never
-	RetireAfter time.Duration `yaml:"-"`                       // how long a succeeded key has to be idle to become inactive, and then inactive to be deleted; left out: 24h
+	RotateAfter time.Duration `yaml:"rotateAfter"`             // the age at which the key gets a successor; left out: never
+	RetireAfter time.Duration `yaml:"retireAfter"`             // how long a succeeded key has to be idle to become inactive, and then inactive to be deleted; left out: 24h
 }
 
 // A Sink is a place that the key pair is delivered to. Exactly one field is
 // set.
 type Sink struct {
-	File           *FileSink           `yaml:"file"` // a file on this machine
-	GitHub         *GitHubSink         `yaml:"-"`
-	SecretsManager *SecretsManagerSink `yaml:"-"`
+	File           *FileSink           `yaml:"file"`           // a file on this machine
+	GitHub         *GitHubSink         `yaml:"github"`         // two secrets of GitHub Actions
+	SecretsManager *SecretsManagerSink `yaml:"secretsManager"` // a secret of AWS Secrets Manager
 }
 
 // FileSink writes the pair into a file of mode 0600.
 type FileSink struct {
-	Path    string `yaml:"path" required:"true"` // relative to the working directory
-	Profile string `yaml:"profile"`              // left out: the user's name
-	Format  string `yaml:"-"`                    // credentials, env; left out: credentials
+	Path    string `yaml:"path" required:"true"`          // relative to the working directory
+	Profile string `yaml:"profile"`                       // of the credentials format; left out: the user's name
+	Format  string `yaml:"format" enum:"credentials env"` // credentials, like ~/.aws/credentials, or env, NAME=VALUE lines; left out: credentials
 }
 
 // GitHubSink writes the pair into two secrets of GitHub Actions: of a
@@ -205,15 +222,15 @@ type GitHubSink struct {
 	Repository      string `yaml:"repository"`      // owner/name
 	Environment     string `yaml:"environment"`     // of the repository; left out: the repository's own secrets
 	Organization    string `yaml:"organization"`    // in place of a repository
-	KeyIDSecret     string `yaml:"keyIdSecret"`     // left out: AWS_ACCESS_KEY_ID
-	SecretKeySecret string `yaml:"secretKeySecret"` // left out: AWS_SECRET_ACCESS_KEY
+	KeyIDSecret     string `yaml:"keyIdSecret"`     // in capitals once bound, as GitHub keeps it; left out: AWS_ACCESS_KEY_ID
+	SecretKeySecret string `yaml:"secretKeySecret"` // in capitals once bound, as GitHub keeps it; left out: AWS_SECRET_ACCESS_KEY
 }
 
 // SecretsManagerSink writes the pair as JSON into a secret of AWS Secrets
 // Manager, which is created, with the user's tags, where it does not exist.
 type SecretsManagerSink struct {
-	Name     string  `yaml:"name"`
-	KMSKeyID *string `yaml:"kmsKeyId"` // left out: the AWS-managed key for a new secret, not managed for an old one
+	Name     string  `yaml:"name" required:"true"` // in the spec's region; not an ARN
+	KMSKeyID *string `yaml:"kmsKeyId"`             // an ARN; left out: the AWS-managed key for a new secret, not managed for an old one
 }
 
 // ECSCluster is a cluster. Settings, capacity providers and configuration

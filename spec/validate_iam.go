@@ -2,7 +2,6 @@ package spec
 
 import (
 	"maps"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,7 +46,15 @@ func (b *binder) checkPolicy(n *node, p *IAMPolicy) {
 func (b *binder) checkRole(n *node, r *IAMRole) {
 	b.checkIAMName(n, r.Name, r.Path, "role", maxUserName)
 	b.checkDescription(n, r.Description)
-	if r.AssumeRolePolicy != nil {
+	assume, trust := n.field("assumeRolePolicy"), n.field("trust")
+	switch {
+	case r.AssumeRolePolicy != nil && r.Trust != nil:
+		b.errorf(n.key("trust"), "iam.role: assumeRolePolicy and trust say the same thing; give one of them")
+	case r.Trust != nil:
+		r.AssumeRolePolicy = b.trust(n.get("trust"), r.Trust)
+	case (assume == nil || assume.isNull()) && (trust == nil || trust.isNull()):
+		b.errorf(n, "iam.role: assumeRolePolicy or trust is missing")
+	default:
 		b.checkStatements(n.get("assumeRolePolicy"), trustPolicy)
 		b.checkSize(n.get("assumeRolePolicy"), "assumeRolePolicy", size(r.AssumeRolePolicy), maxTrustPolicy)
 	}
@@ -65,57 +72,7 @@ func (b *binder) checkUser(n *node, u *IAMUser) {
 	if u.AccessKey == nil {
 		return
 	}
-	deliver := n.get("accessKey", "deliver")
-	if u.AccessKey.Deliver != nil && len(u.AccessKey.Deliver) == 0 {
-		b.errorf(deliver, "accessKey: deliver is empty, so the secret could not be kept: AWS tells it only once")
-	}
-	for i, sink := range u.AccessKey.Deliver {
-		at := deliver.item(i)
-		switch {
-		case at.kind != mapping:
-		case len(at.fields) > 1:
-			b.errorf(at, "deliver: one sink an item; start another with \"- \"")
-		case sink.File == nil:
-			if len(at.fields) == 0 || at.fields[0].value.isNull() {
-				b.errorf(at, "deliver: an empty sink; there is file: {path: ...}")
-			}
-		case sink.File.Path == "":
-			b.emptyName(at.get("file", "path"), "path")
-		}
-	}
-}
-
-// checkSinks refuses two keys in one place of one file.
-func (b *binder) checkSinks(users []IAMUser) {
-	type place struct{ path, profile string }
-	taken := make(map[place]string)
-	i := -1
-	for _, r := range b.resources {
-		if r.id.Kind != User {
-			continue
-		}
-		i++
-		key := users[i].AccessKey
-		if key == nil {
-			continue
-		}
-		for j := range key.Deliver {
-			sink := key.Deliver[j].File
-			if sink == nil || sink.Path == "" {
-				continue
-			}
-			profile := sink.Profile
-			if profile == "" {
-				profile = users[i].Name
-			}
-			at := r.node.get("accessKey", "deliver").item(j).get("file", "path")
-			where := place{filepath.Clean(sink.Path), profile}
-			if other, ok := taken[where]; ok {
-				b.errorf(at, "deliver: %s already holds the profile %q, of iam.user/%s", where.path, profile, other)
-			}
-			taken[where] = users[i].Name
-		}
-	}
+	b.checkAccessKey(n.get("accessKey"), u.AccessKey)
 }
 
 func (b *binder) checkIAMName(n *node, name, path, what string, most int) {

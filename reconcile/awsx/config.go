@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -60,6 +61,10 @@ func Config(ctx context.Context, o Options, calls *atomic.Int64) (aws.Config, er
 		// a deadline in the context.
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(o.CallTimeout)),
 		config.WithRetryer(func() aws.Retryer { return newRetryer(o.Backoff) }),
+		// The SDK's own warnings would otherwise go to standard error.
+		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
+			o.Log.Debug("aws sdk: " + fmt.Sprintf(format, v...))
+		})),
 		config.WithAPIOptions([]func(*middleware.Stack) error{gate.insert}),
 	}
 	if o.Region != "" {

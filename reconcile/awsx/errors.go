@@ -86,7 +86,7 @@ func Clean(err error) error {
 		e.RequestID, e.Attempts, e.Message = "", 1, unsigned.Error()
 	case isAPI:
 		e.Code, e.Message = api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
-		if e.Message == "" {
+		if e.Message == "" || e.Message == "UnknownError" { // the SDK's stopgap
 			e.Message = "aws gave no message"
 		}
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):

@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -120,7 +119,7 @@ func describeRepositories(ctx context.Context, api API, account string, names []
 func (r *Repository) describe(ctx context.Context) (repository, error) {
 	var live repository
 	name, account := &r.want.Name, &r.env.Account
-	reads, ctx := errgroup.WithContext(ctx)
+	var reads awsx.Reads
 	reads.Go(func() (err error) {
 		live.repository, err = r.read(ctx)
 		return err

@@ -685,6 +685,9 @@ func FuzzNormal(f *testing.F) {
 	f.Add("bridge", "512", "1024", int32(80), int32(80), "", "A", "B", "", false)
 	f.Add("", "", "x", int32(-1), int32(-1), "udp", "", "", "#2", true)
 	f.Fuzz(func(t *testing.T, mode, cpu, memory string, containerPort, hostPort int32, protocol, name1, name2, value string, twice bool) {
+		for _, text := range []*string{&mode, &cpu, &memory, &protocol, &name1, &name2, &value} {
+			*text = strings.ToValidUTF8(*text, "?") // as YAML is
+		}
 		want := wished()
 		want.NetworkMode, want.CPU, want.Memory = mode, cpu, memory
 		c := &want.ContainerDefinitions[0]

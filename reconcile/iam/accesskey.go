@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -108,35 +107,13 @@ type accessKeys struct {
 
 func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 	live := accessKeys{held: map[string]bool{}, shared: map[string]bool{}, some: map[string]bool{}, used: map[string]time.Time{}}
-	var base *userBase
-	reads, readCtx := errgroup.WithContext(ctx)
-	reads.Go(func() (err error) {
-		base, err = k.base(readCtx)
-		return err
-	})
-	reads.Go(func() (err error) {
-		live.keys, err = k.list(readCtx)
-		return err
-	})
-	if err := reads.Wait(); err != nil {
-		return accessKeys{}, err
-	}
-	if base == nil {
-		return accessKeys{}, nil
-	}
-	var err error
-	if live.record, err = parseRecord(base.tags[keyTag]); err != nil {
-		return accessKeys{}, err
-	}
-
-	// A key that was committed a moment ago and is not listed has not been
-	// deleted: the list lags behind.
-	if live.record.current != "" && k.env.Now().Sub(live.record.since) < listBudget {
-		poll := awsx.Poll{Pause: k.env.Pause, Budget: listBudget}
-		for !live.has(live.record.current) && poll.Again(ctx) {
-			if live.keys, err = k.list(ctx); err != nil {
-				return accessKeys{}, err
-			}
+	poll := awsx.Poll{Pause: k.env.Pause, Budget: lagBudget}
+	for {
+		if err := k.read(ctx, &live); err != nil {
+			return accessKeys{}, err
+		}
+		if !live.lags(k.env.Now()) || !poll.Again(ctx) {
+			break
 		}
 	}
 
@@ -171,9 +148,44 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 	return live, nil
 }
 
-// listBudget is how long a key that was committed a moment ago is looked for
-// in a list that does not show it.
-const listBudget = 30 * time.Second
+// lagBudget is how long a list of keys and a record that do not fit together
+// are read again, where one of them was written a moment ago.
+const lagBudget = 10 * time.Second
+
+// lags says that what was read may be older than what was written: a key that
+// was committed a moment ago is not listed, so the list is old, or a key was
+// marked a moment ago and is not committed, so the record may be old if the
+// key is listed, and the list if it is not. Neither a second key nor a deletion
+// may come of that, nor that the mark is taken back.
+func (l accessKeys) lags(now time.Time) bool {
+	committed := l.record.current != "" && now.Sub(l.record.since) < lagBudget && !l.has(l.record.current)
+	marked := now.Sub(l.record.creating) < lagBudget
+	return committed || marked
+}
+
+// read asks for the user's keys and for the record in its tags.
+func (k *AccessKey) read(ctx context.Context, live *accessKeys) error {
+	var base *userBase
+	var reads awsx.Reads
+	reads.Go(func() (err error) {
+		base, err = k.base(ctx)
+		return err
+	})
+	reads.Go(func() (err error) {
+		live.keys, err = k.list(ctx)
+		return err
+	})
+	if err := reads.Wait(); err != nil {
+		return err
+	}
+	if base == nil {
+		live.keys = nil
+		return nil
+	}
+	var err error
+	live.record, err = parseRecord(base.tags[keyTag])
+	return err
+}
 
 func (k *AccessKey) list(ctx context.Context) ([]types.AccessKeyMetadata, error) {
 	var keys []types.AccessKeyMetadata
@@ -204,7 +216,7 @@ func (k *AccessKey) look(ctx context.Context, live *accessKeys, id string) error
 	for _, s := range k.sinks {
 		held, err := s.Holds(ctx, id, aws.ToTime(key.CreateDate))
 		if err != nil {
-			return fmt.Errorf("look into %s: %w", s, err)
+			return fmt.Errorf("look into %s: %w", s, awsx.Clean(err))
 		}
 		live.held[id] = live.held[id] && held
 		live.shared[id] = live.shared[id] && (held || !s.Shared())
@@ -247,6 +259,13 @@ func (l accessKeys) strays() []string {
 func (l accessKeys) standing() []string {
 	strays := l.strays()
 	return slices.DeleteFunc(l.ids(), func(id string) bool { return slices.Contains(strays, id) })
+}
+
+// without is what is left once the retiring key is deleted and forgotten.
+func (l accessKeys) without(retiring string) accessKeys {
+	l.keys = slices.DeleteFunc(slices.Clone(l.keys), func(k types.AccessKeyMetadata) bool { return aws.ToString(k.AccessKeyId) == retiring })
+	l.record = record{current: l.record.current, since: l.record.since}
+	return l
 }
 
 func (k *AccessKey) diff(live accessKeys) (reconcile.Plan, error) {
@@ -306,12 +325,19 @@ func (k *AccessKey) blocked(live accessKeys, current types.AccessKeyMetadata, wh
 			"delete it if nobody uses it (aws iam delete-access-key --user-name %s --access-key-id %s) and run again",
 			id, why, strings.Join(others, " and "), maxKeys, k.user, strings.Join(others, " "))
 	}
-	if k.rotate || !live.shared[id] {
+	plan := k.kept(live, current)
+	if k.retired(live) {
+		// Its place is free once that is done.
+		successor, err := k.made(live.without(retiring), why)
+		plan.Steps = append(plan.Steps, successor.Steps...)
+		return plan, err
+	}
+	// Steps bring the retirement on, and with it the day that makes room.
+	if len(plan.Steps) == 0 && (k.rotate || !live.shared[id]) {
 		return reconcile.Plan{}, fmt.Errorf("%s needs a successor (%s), but %s, which it succeeded itself, is still retiring, and AWS allows %d keys; "+
 			"wait until that is through, or delete %s if nobody uses it (aws iam delete-access-key --user-name %s --access-key-id %s), and run again",
 			id, why, retiring, maxKeys, retiring, k.user, retiring)
 	}
-	plan := k.kept(live, current)
 	plan.Notes = append(plan.Notes, fmt.Sprintf("%s is due for rotation (%s), which waits for %s to retire", id, why, retiring))
 	return plan, nil
 }
@@ -334,15 +360,36 @@ func (k *AccessKey) made(live accessKeys, why string) (reconcile.Plan, error) {
 	}
 	var id string
 	plan.Steps = append(plan.Steps, k.create(live, why, &id), k.commit(live, &id))
+
+	// A sink may hold the stray by now, so not even that goes before there is
+	// a way to put another pair in its place.
+	first := plan.Steps[0].Do
+	plan.Steps[0].Do = func(ctx context.Context) error {
+		if err := k.check(ctx); err != nil {
+			return err
+		}
+		return first(ctx)
+	}
 	return plan, nil
+}
+
+// check asks the sinks whether they would take a pair.
+func (k *AccessKey) check(ctx context.Context) error {
+	for _, s := range k.sinks {
+		if err := s.Check(ctx); err != nil {
+			return fmt.Errorf("%s cannot be written, so no key was made: %w", s, awsx.Clean(err))
+		}
+	}
+	return nil
 }
 
 // skew is how far a key's date may lie from the mark's: the key was made within
 // seconds, but by another clock.
 const skew = 5 * time.Minute
 
-// freshMark is the age up to which a mark is used again.
-const freshMark = 5 * time.Minute
+// freshMark is the age up to which a mark is used again. It is well below
+// skew, so that a key that is made after such a mark can still be told by it.
+const freshMark = time.Minute
 
 // checkStrays refuses to go on where a stray may be somebody's.
 func (k *AccessKey) checkStrays(live accessKeys) error {
@@ -387,7 +434,7 @@ func (k *AccessKey) kept(live accessKeys, key types.AccessKeyMetadata) reconcile
 		plan.Steps = append(plan.Steps, k.settle(live.record))
 	}
 	if key.Status != types.StatusTypeActive {
-		plan.Steps = append(plan.Steps, k.setStatus(id, types.StatusTypeActive))
+		plan.Steps = append(plan.Steps, k.setStatus("status", id, types.StatusTypeActive))
 	}
 	if k.rotateAfter > 0 {
 		plan.Notes = append(plan.Notes, fmt.Sprintf("next rotation of %s is due at %s", id, date(aws.ToTime(key.CreateDate).Add(k.rotateAfter))))
@@ -425,18 +472,23 @@ func (k *AccessKey) retire(live accessKeys, plan *reconcile.Plan) {
 			return
 		}
 		after.inactive = k.asOf
-		plan.Steps = append(plan.Steps, k.setStatus(r.retiring, types.StatusTypeInactive), k.note(after, "note the retirement of "+r.retiring+" of"))
+		plan.Steps = append(plan.Steps, k.setStatus("keys["+r.retiring+"].status", r.retiring, types.StatusTypeInactive), k.note(after, "note the retirement of "+r.retiring+" of"))
 	case r.inactive.IsZero():
 		after.inactive = k.asOf
 		plan.Steps = append(plan.Steps, k.note(after, "note the retirement of "+r.retiring+" of"))
+	case !k.retired(live):
+		plan.Notes = append(plan.Notes, fmt.Sprintf("%s, which was succeeded, is inactive and will be deleted from %s on", r.retiring, date(r.inactive.Add(k.retireAfter))))
 	default:
-		if until := r.inactive.Add(k.retireAfter); k.asOf.Before(until) {
-			plan.Notes = append(plan.Notes, fmt.Sprintf("%s, which was succeeded, is inactive and will be deleted from %s on", r.retiring, date(until)))
-			return
-		}
 		after.retiring, after.superseded, after.inactive = "", time.Time{}, time.Time{}
 		plan.Steps = append(plan.Steps, k.remove(r.retiring, "which was succeeded"), k.note(after, "forget "+r.retiring+" of"))
 	}
+}
+
+// retired says that the retiring key has been inactive for long enough.
+func (k *AccessKey) retired(live accessKeys) bool {
+	r := live.record
+	key, listed := live.find(r.retiring)
+	return listed && key.Status == types.StatusTypeInactive && !r.inactive.IsZero() && !k.asOf.Before(r.inactive.Add(k.retireAfter))
 }
 
 // adopted is the plan for keys that stood before the stack: they serve, and
@@ -484,14 +536,14 @@ func (k *AccessKey) remove(id, which string) reconcile.Step {
 	}
 }
 
-func (k *AccessKey) setStatus(id string, status types.StatusType) reconcile.Step {
+func (k *AccessKey) setStatus(path, id string, status types.StatusType) reconcile.Step {
 	before := types.StatusTypeActive
 	if status == types.StatusTypeActive {
 		before = types.StatusTypeInactive
 	}
 	return reconcile.Step{
 		Call: "iam:UpdateAccessKey", Does: "make " + id + " " + strings.ToLower(string(status)) + " of " + k.ID().String(),
-		Diffs: []reconcile.Diff{{Path: "keys[" + id + "].status", Before: string(before), After: string(status)}},
+		Diffs: []reconcile.Diff{{Path: path, Before: string(before), After: string(status)}},
 		Do: func(ctx context.Context) error {
 			_, err := k.api.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{UserName: &k.user, AccessKeyId: &id, Status: status})
 			return err
@@ -504,11 +556,6 @@ func (k *AccessKey) mark(live accessKeys, standing []string) reconcile.Step {
 	return reconcile.Step{
 		Call: "iam:TagUser", Does: "mark the start of " + k.ID().String(),
 		Do: func(ctx context.Context) error {
-			for _, s := range k.sinks {
-				if err := s.Check(ctx); err != nil {
-					return fmt.Errorf("%s cannot be written, so no key was made: %w", s, err)
-				}
-			}
 			r.creating, r.standing = k.env.Now(), standing
 			return k.write(ctx, r)
 		},
@@ -566,7 +613,7 @@ func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.
 func (k *AccessKey) deliver(ctx context.Context, key sink.Key) error {
 	for _, s := range k.sinks {
 		if err := s.Deliver(ctx, key); err != nil {
-			return fmt.Errorf("deliver %s to %s: %w", key.ID, s, err)
+			return fmt.Errorf("deliver %s to %s: %w", key.ID, s, awsx.Clean(err))
 		}
 	}
 	return nil

@@ -6,8 +6,6 @@ import (
 	"cmp"
 	"context"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/sink"
@@ -115,7 +113,7 @@ func oneByOne(api API) reader {
 func sideBySide[V any](one func(context.Context, string) (V, error)) func(context.Context, []string) (map[string]V, error) {
 	return func(ctx context.Context, keys []string) (map[string]V, error) {
 		answers := make([]V, len(keys))
-		reads, ctx := errgroup.WithContext(ctx)
+		var reads awsx.Reads
 		for i, key := range keys {
 			reads.Go(func() (err error) {
 				answers[i], err = one(ctx, key)

@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	tagging "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -128,14 +127,14 @@ func (d *details) read(ctx context.Context) (pages, error) {
 func (d *details) policies(ctx context.Context, arns []string) (map[string]*managedPolicy, error) {
 	var page pages
 	var tags map[string]map[string]string
-	reads, readCtx := errgroup.WithContext(ctx)
+	var reads awsx.Reads
 	reads.Go(func() (err error) {
-		page, err = d.read(readCtx)
+		page, err = d.read(ctx)
 		return err
 	})
 	reads.Go(func() error {
 		// Without the tagging API the tags are read policy by policy below.
-		tags, _ = d.policyTags(readCtx)
+		tags, _ = d.policyTags(ctx)
 		return nil
 	})
 	if err := reads.Wait(); err != nil {
@@ -148,7 +147,7 @@ func (d *details) policies(ctx context.Context, arns []string) (map[string]*mana
 	}
 	found := make(map[string]*managedPolicy, len(arns))
 	var mu sync.Mutex
-	reads, readCtx = errgroup.WithContext(ctx)
+	var single awsx.Reads
 	for _, arn := range arns {
 		detail, ok := page.policies[arn]
 		if !ok {
@@ -157,8 +156,8 @@ func (d *details) policies(ctx context.Context, arns []string) (map[string]*mana
 		// The tagging API's index lags behind IAM and knows no resource that
 		// never had a tag, so it can say that all is well, and no more.
 		if put, remove, _, err := d.env.Tags(wants[arn].Tags).Diff(tags[arn]); err != nil || len(put)+len(remove) > 0 {
-			reads.Go(func() error {
-				p, err := describePolicy(readCtx, d.api, arn)
+			single.Go(func() error {
+				p, err := describePolicy(ctx, d.api, arn)
 				mu.Lock()
 				defer mu.Unlock()
 				found[arn] = p
@@ -174,7 +173,7 @@ func (d *details) policies(ctx context.Context, arns []string) (map[string]*mana
 		found[arn] = p
 		mu.Unlock()
 	}
-	return found, reads.Wait()
+	return found, single.Wait()
 }
 
 func detailPolicy(detail types.ManagedPolicyDetail, tags map[string]string) (*managedPolicy, error) {
@@ -223,7 +222,7 @@ func globalRegion(partition string) string {
 func (d *details) roles(ctx context.Context, names []string) (map[string]*role, error) {
 	var page pages
 	var listed map[string]types.Role
-	reads, ctx := errgroup.WithContext(ctx)
+	var reads awsx.Reads
 	reads.Go(func() (err error) {
 		page, err = d.read(ctx)
 		return err

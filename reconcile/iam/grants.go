@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,10 +43,14 @@ type grantCalls struct {
 // grantSteps lists the steps from live to want: what is allowed is widened
 // before it is narrowed, so that a policy that is replaced by another leaves
 // no gap.
-func grantSteps(id spec.ID, env reconcile.Env, want wantGrants, live grants, calls grantCalls) ([]reconcile.Step, error) {
+func grantSteps(id spec.ID, needs []spec.ID, env reconcile.Env, want wantGrants, live grants, calls grantCalls) ([]reconcile.Step, error) {
 	var steps []reconcile.Step
 	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
 		steps = append(steps, reconcile.Step{Call: call, Does: does + " " + id.String(), Diffs: diffs, Do: do})
+	}
+
+	ours := func(arn string) bool {
+		return slices.Contains(needs, spec.ID{Kind: spec.Policy, Name: lastSegment(arn)})
 	}
 
 	if want.boundary != nil && *want.boundary != live.boundary {
@@ -83,7 +86,7 @@ func grantSteps(id spec.ID, env reconcile.Env, want wantGrants, live grants, cal
 			if !slices.Contains(live.attached, arn) {
 				step("iam:Attach"+calls.kind+"Policy", "attach policy "+lastSegment(arn)+" to",
 					[]reconcile.Diff{{Path: "policies[" + lastSegment(arn) + "]", After: arn}},
-					func(ctx context.Context) error { return attach(ctx, env, arn, calls.attach) })
+					func(ctx context.Context) error { return attach(ctx, env, arn, ours(arn), calls.attach) })
 			}
 		}
 		for _, arn := range slices.Sorted(slices.Values(live.attached)) {
@@ -114,11 +117,11 @@ func grantSteps(id spec.ID, env reconcile.Env, want wantGrants, live grants, cal
 // of IAM. Terraform's provider waits as long.
 const visibleBudget = 2 * time.Minute
 
-// attach waits for a principal or a policy of this account that was created a
-// moment ago. A policy of AWS's own is there or is not.
-func attach(ctx context.Context, env reconcile.Env, arn string, do func(context.Context, string) error) error {
+// attach waits for a principal, or a policy of the spec, that was created a
+// moment ago. Any other policy is there or is not.
+func attach(ctx context.Context, env reconcile.Env, arn string, ours bool, do func(context.Context, string) error) error {
 	passing := func(err error) bool {
-		return awsx.Code(err) == "NoSuchEntity" && !(strings.Contains(arn, ":aws:policy/") && awsx.Mentions(err, arn))
+		return awsx.Code(err) == "NoSuchEntity" && (ours || !awsx.Mentions(err, arn))
 	}
 	return awsx.Patiently(ctx, env.Pause, visibleBudget, passing, func(ctx context.Context) error {
 		return do(ctx, arn)

@@ -263,7 +263,7 @@ func named(err error, what, path string) error {
 		path = "/"
 	}
 	return fmt.Errorf("%w; if it does not go away, a %s of that name exists in this account under another path than %q, or written in other case",
-		err, what, path)
+		awsx.Clean(err), what, path)
 }
 
 func tagMap(list []types.Tag) map[string]string {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -77,7 +76,7 @@ type role struct {
 
 func describeRole(ctx context.Context, api RoleAPI, want spec.IAMRole) (*role, error) {
 	var live role
-	reads, ctx := errgroup.WithContext(ctx)
+	var reads awsx.Reads
 	reads.Go(func() error {
 		out, err := api.GetRole(ctx, &iam.GetRoleInput{RoleName: &want.Name})
 		if err != nil {
@@ -181,7 +180,7 @@ func (r *Role) diff(live *role) ([]reconcile.Step, error) {
 		})
 	}
 
-	granted, err := grantSteps(r.ID(), r.env, wantGrants{
+	granted, err := grantSteps(r.ID(), r.want.Needs, r.env, wantGrants{
 		attached: r.want.Policies, inline: r.want.InlinePolicies, boundary: r.want.PermissionsBoundary,
 	}, live.grants, r.grantCalls())
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -56,7 +55,7 @@ func (u *User) Needs() []spec.ID { return u.want.Needs }
 // Plan reads the user and says what is to do.
 func (u *User) Plan(ctx context.Context) (reconcile.Plan, error) {
 	var live user
-	reads, ctx := errgroup.WithContext(ctx)
+	var reads awsx.Reads
 	reads.Go(func() (err error) {
 		live.base, err = u.base(ctx)
 		return err
@@ -101,7 +100,7 @@ func describeUserBase(ctx context.Context, api UserAPI, name string) (*userBase,
 
 func describeUserGrants(ctx context.Context, api UserAPI, want spec.IAMUser) (*grants, error) {
 	var live grants
-	reads, ctx := errgroup.WithContext(ctx)
+	var reads awsx.Reads
 	if want.Policies != nil {
 		reads.Go(func() error {
 			pages := iam.NewListAttachedUserPoliciesPaginator(api, &iam.ListAttachedUserPoliciesInput{UserName: &want.Name})
@@ -192,7 +191,7 @@ func (u *User) diff(live user) ([]reconcile.Step, error) {
 		})
 	}
 
-	granted, err := grantSteps(u.ID(), u.env, wantGrants{
+	granted, err := grantSteps(u.ID(), u.want.Needs, u.env, wantGrants{
 		attached: u.want.Policies, inline: u.want.InlinePolicies, boundary: u.want.PermissionsBoundary,
 	}, held, u.grantCalls())
 	if err != nil {

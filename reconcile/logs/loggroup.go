@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -72,7 +71,7 @@ func (g *LogGroup) arn() *string {
 
 func (g *LogGroup) describe(ctx context.Context) (logGroup, error) {
 	var live logGroup
-	reads, ctx := errgroup.WithContext(ctx)
+	var reads awsx.Reads
 	reads.Go(func() error {
 		// The prefix answers siblings too, in order of name, so that the exact
 		// name comes first.

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -94,7 +93,7 @@ type bucket struct {
 func (b *Bucket) describe(ctx context.Context) (bucket, error) {
 	live := bucket{exists: true}
 	name, owner := &b.want.Name, &b.env.Account
-	reads, ctx := errgroup.WithContext(ctx)
+	var reads awsx.Reads
 	// Each property is a call of its own, and HeadBucket would be one more:
 	// an absent bucket shows as NoSuchBucket in any of them.
 	read := func(managed bool, absent string, get func() error) {

@@ -9,7 +9,7 @@ import (
 
 type ecsState struct {
 	Clusters byRegion[*ecsCluster]
-	Families byRegion[*ecsFamily]
+	Families byRegion[ecsFamily]
 	Settings byRegion[string] // account settings that were put, by name
 }
 

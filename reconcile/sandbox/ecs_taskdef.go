@@ -9,13 +9,9 @@ import (
 	"strings"
 )
 
-// An ecsFamily is the revisions of a task definition.
-type ecsFamily struct {
-	// Last is the newest revision's number. It never goes back: a family whose
-	// revisions are all gone goes on counting.
-	Last      int
-	Revisions map[int]*ecsTaskDefinition
-}
+// An ecsFamily is the revisions of a task definition, number 1 first. None is
+// ever taken out, so that numbers never start again, as in AWS.
+type ecsFamily []*ecsTaskDefinition
 
 // An ecsTaskDefinition is one revision.
 type ecsTaskDefinition struct {
@@ -72,23 +68,20 @@ func ecsParseRevision(r *request, ref string) (family string, revision int) {
 // where there is none or where only a family is named.
 func ecsFindRevision(st *state, r *request, ref string) (revision int, d *ecsTaskDefinition) {
 	family, revision := ecsParseRevision(r, ref)
-	if f := st.ECS.Families[r.region][family]; f != nil {
-		d = f.Revisions[revision]
+	if f := st.ECS.Families[r.region][family]; revision >= 1 && revision <= len(f) {
+		d = f[revision-1]
 	}
 	return revision, d
 }
 
 // active gives the newest ACTIVE revision; nil where there is none.
-func (f *ecsFamily) active() (revision int, d *ecsTaskDefinition) {
-	if f == nil {
-		return 0, nil
-	}
-	for n, candidate := range f.Revisions {
-		if candidate.Status == "ACTIVE" && n > revision {
-			revision, d = n, candidate
+func (f ecsFamily) active() (revision int, d *ecsTaskDefinition) {
+	for i, d := range slices.Backward(f) {
+		if d.Status == "ACTIVE" {
+			return i + 1, d
 		}
 	}
-	return revision, d
+	return 0, nil
 }
 
 // ecsRegisterTaskDefinition reads its input twice: as what is checked, and as
@@ -113,14 +106,9 @@ func ecsRegisterTaskDefinition(st *state, r *request, in ecsRegistration) (any, 
 		RegisteredAt: r.now.Unix(),
 		RegisteredBy: r.caller.ARN,
 	}
-	f := st.ECS.Families[r.region][in.Family]
-	if f == nil {
-		f = &ecsFamily{Revisions: map[int]*ecsTaskDefinition{}}
-		st.ECS.Families.put(r.region, in.Family, f)
-	}
-	f.Last++
-	f.Revisions[f.Last] = d
-	return map[string]any{"taskDefinition": d.describe(r, in.Family, f.Last), "tags": ecsTagList(tags)}, nil
+	f := append(st.ECS.Families[r.region][in.Family], d)
+	st.ECS.Families.put(r.region, in.Family, f)
+	return map[string]any{"taskDefinition": d.describe(r, in.Family, len(f)), "tags": ecsTagList(tags)}, nil
 }
 
 func ecsDescribeTaskDefinition(st *state, r *request, in struct {
@@ -163,10 +151,9 @@ func ecsListTaskDefinitions(st *state, r *request, in struct {
 		if in.FamilyPrefix != "" && in.FamilyPrefix != family {
 			continue
 		}
-		revisions := st.ECS.Families[r.region][family].Revisions
-		for _, revision := range slices.Sorted(maps.Keys(revisions)) {
-			if revisions[revision].Status == status {
-				arns = append(arns, ecsRevisionARN(r, family, revision))
+		for i, d := range st.ECS.Families[r.region][family] {
+			if d.Status == status {
+				arns = append(arns, ecsRevisionARN(r, family, i+1))
 			}
 		}
 	}

@@ -509,7 +509,7 @@ func TestECSRegisterKeepsUnknownFields(t *testing.T) {
 	t.Parallel()
 	st := &state{}
 	r := &request{region: "eu-north-1", account: "123456789012", now: start, body: []byte(`{
-		"family": "f", "colour": "red", "pidMode": null,
+		"family": "f", "colour": "red", "pidMode": null, "tags": [{"key": "a", "value": "1"}],
 		"containerDefinitions": [{"name": "c", "image": "i", "memory": 4, "user": null, "mood": {"level": 3},
 			"environment": [null, {}], "mountPoints": [{"containerPath": null}], "portMappings": [{}], "command": [""]}]}`)}
 	must[any](t)(ecsHandlers()["RegisterTaskDefinition"](st, r))

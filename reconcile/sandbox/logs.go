@@ -88,8 +88,8 @@ func logsFind(st *state, r *request, name string) (*logGroup, error) {
 // logsFindARN gives the group that the tagging calls name by its ARN: the one
 // without ":*", other than the arn that DescribeLogGroups answers.
 func logsFindARN(st *state, r *request, arn string) (*logGroup, error) {
-	if strings.HasSuffix(arn, ":*") || !strings.HasPrefix(arn, "arn:") {
-		return nil, logsInvalid("Value '%s' at 'resourceArn' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=/:,.@-]*", arn)
+	if !strings.HasPrefix(arn, "arn:") {
+		return nil, logsInvalid("Value '%s' at 'resourceArn' is no ARN", arn)
 	}
 	name, ok := strings.CutPrefix(arn, logGroupARN(r, ""))
 	if !ok {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,12 +60,17 @@ func (s *fileSink) Check(context.Context) error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is not a regular file", path)
 	}
-	if _, err := read(path); err != nil {
+	text, err := read(path)
+	if err != nil {
 		return err
+	}
+	trial := Key{ID: "id", Secret: NewSecret("secret")}
+	if id, secret := s.format.get(s.format.set(text, trial)); id != trial.ID || secret != trial.Secret.Reveal() {
+		return fmt.Errorf("%s: a profile of this name could not be read back", s)
 	}
 	probe, err := os.CreateTemp(filepath.Dir(path), temporary(path))
 	if err != nil {
-		return err
+		return refused(path, err)
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
@@ -114,10 +120,13 @@ func (s *fileSink) Deliver(_ context.Context, key Key) error {
 // not replaced.
 func (s *fileSink) target() (string, error) {
 	path, err := filepath.EvalSymlinks(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s.path, nil
+	if !errors.Is(err, fs.ErrNotExist) {
+		return path, err
 	}
-	return path, err
+	if _, err := os.Lstat(s.path); err == nil {
+		return "", fmt.Errorf("%s is a link to nothing", s.path)
+	}
+	return s.path, nil
 }
 
 func read(path string) ([]byte, error) {
@@ -133,19 +142,19 @@ func read(path string) ([]byte, error) {
 func replace(path string, text []byte) error {
 	dir := filepath.Dir(path)
 	// A run that was killed half-way has left its secret in one of these.
-	left, err := filepath.Glob(filepath.Join(dir, temporary(path)))
+	left, err := fs.Glob(os.DirFS(dir), temporary(path))
 	if err != nil {
 		return err
 	}
 	for _, name := range left {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	// CreateTemp makes the file with mode 0600.
 	tmp, err := os.CreateTemp(dir, temporary(path))
 	if err != nil {
-		return err
+		return refused(path, err)
 	}
 	_, err = tmp.Write(text)
 	if err == nil {
@@ -164,6 +173,15 @@ func replace(path string, text []byte) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// refused tells why no file can be made beside path, without the name that
+// the file would have had: it is another one each time.
+func refused(path string, err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err
+	}
+	return fmt.Errorf("write in %s: %w", filepath.Dir(path), err)
 }
 
 // temporary is the pattern of the files that stand in for path while it is
@@ -196,40 +214,72 @@ func (f credentialsFormat) get(text []byte) (id, secret string) {
 	return id, secret
 }
 
-// set puts the pair at the place of the old one where there is one. A session
-// token that stood there belonged to the old pair, so it goes.
+// set puts the pair at the place of the old one, or else below the profile's
+// header. A session token that stood there belonged to the old pair, so it
+// goes.
 func (f credentialsFormat) set(text []byte, key Key) []byte {
-	var out bytes.Buffer
-	write := func() {
-		fmt.Fprintf(&out, "%s = %s\n%s = %s\n", idSetting, key.ID, secretSetting, key.Secret.Reveal())
+	var lines []string
+	at, end := -1, "\n"
+	if bytes.Contains(text, []byte("\r\n")) {
+		end = "\r\n"
 	}
-	var here, written bool
+	// Readers take a line for the rest of the one above where it is indented
+	// more, so the pair is indented as its neighbours are.
+	var indent string
+	var here, found, options, dropping bool
 	for line := range strings.Lines(string(text)) {
 		if name, ok := section(line); ok {
-			here = name == f.profile
-			newline(&out)
-			out.WriteString(line)
-			if here && !written {
-				newline(&out)
-				write()
-				written = true
+			here, dropping = name == f.profile, false
+			if here && at < 0 {
+				at = len(lines) + 1
 			}
-			continue
 		}
-		if name, _ := setting(line); here && (name == idSetting || name == secretSetting || name == "aws_session_token") {
-			continue
+		name, _ := setting(line)
+		switch {
+		case !here:
+		case name == "":
+			if dropping && continues(line) {
+				continue
+			}
+		default:
+			if !options {
+				indent, options = indentation(line), true
+			}
+			if dropping = pairs(name); dropping {
+				if !found {
+					at, found = len(lines), true
+				}
+				continue
+			}
 		}
-		out.WriteString(line)
+		if !strings.HasSuffix(line, "\n") {
+			line += end
+		}
+		lines = append(lines, line)
 	}
-	if !written {
-		newline(&out)
-		if out.Len() > 0 {
-			out.WriteByte('\n')
-		}
-		fmt.Fprintf(&out, "[%s]\n", f.profile)
-		write()
+	pair := []string{
+		indent + idSetting + " = " + key.ID + end,
+		indent + secretSetting + " = " + key.Secret.Reveal() + end,
 	}
-	return out.Bytes()
+	if at < 0 {
+		if len(lines) > 0 {
+			lines = append(lines, end)
+		}
+		lines = append(lines, "["+f.profile+"]"+end)
+		at = len(lines)
+	}
+	return []byte(strings.Join(slices.Insert(lines, at, pair...), ""))
+}
+
+// continues says that a line is the rest of the value above it.
+func continues(line string) bool {
+	rest := strings.TrimSpace(line)
+	return indentation(line) != "" && rest != "" && rest[0] != '#' && rest[0] != ';'
+}
+
+// pairs says that a setting belongs to a key pair.
+func pairs(name string) bool {
+	return name == idSetting || name == secretSetting || name == "aws_session_token"
 }
 
 // newline ends a last line that lacks its end.
@@ -240,21 +290,30 @@ func newline(out *bytes.Buffer) {
 }
 
 func section(line string) (name string, ok bool) {
+	if i := strings.IndexAny(line, "#;"); i >= 0 {
+		line = line[:i]
+	}
 	line = strings.TrimSpace(line)
-	if !strings.HasPrefix(line, "[") {
+	if !strings.HasPrefix(line, "[") || !strings.HasSuffix(line, "]") {
 		return "", false
 	}
-	name, _, ok = strings.Cut(line[1:], "]")
-	return strings.TrimSpace(name), ok
+	return strings.TrimSpace(line[1 : len(line)-1]), true
 }
 
+// setting splits a line; the name is empty where it is a comment, or goes on
+// with the value above. The SDK takes ":" for "=", and an indented setting for
+// one like any other.
 func setting(line string) (name, value string) {
-	// An indented line goes on with the setting above it.
-	if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") {
+	line = strings.TrimSpace(line)
+	i := strings.IndexAny(line, "=:")
+	if i < 0 || strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") || strings.HasPrefix(line, "[") {
 		return "", ""
 	}
-	name, value, _ = strings.Cut(line, "=")
-	return strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
+	return strings.ToLower(strings.TrimSpace(line[:i])), strings.TrimSpace(line[i+1:])
+}
+
+func indentation(line string) string {
+	return line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -203,6 +204,8 @@ type githubError struct {
 	status       int
 	message      string
 	requestID    string
+	limited      bool          // its rate limit was hit
+	retryAfter   time.Duration // how long it asks to wait; 0: it does not say
 }
 
 func (e *githubError) Error() string {
@@ -210,10 +213,14 @@ func (e *githubError) Error() string {
 	if e.requestID != "" {
 		text += " (request id " + e.requestID + ")"
 	}
-	switch e.status {
-	case http.StatusUnauthorized:
+	switch {
+	case e.limited && e.retryAfter > 0:
+		text += fmt.Sprintf("; its rate limit is used up for %s", e.retryAfter)
+	case e.limited:
+		text += "; its rate limit is used up"
+	case e.status == http.StatusUnauthorized:
 		text += "; the token in GITHUB_TOKEN or GH_TOKEN is not valid"
-	case http.StatusForbidden, http.StatusNotFound:
+	case e.status == http.StatusForbidden, e.status == http.StatusNotFound:
 		text += "; GitHub says so as well where the token may not do it: writing secrets takes the repository permission " +
 			"\"Secrets: write\" (for an environment \"Environments: write\", for an organization \"Organization secrets: write\"), which a workflow's own GITHUB_TOKEN cannot have"
 	}
@@ -223,6 +230,11 @@ func (e *githubError) Error() string {
 // githubTries bounds how often a call is made. All of them may be repeated
 // without harm.
 const githubTries = 4
+
+// githubPatience is the longest Retry-After that is waited for. GitHub asks for
+// a minute where calls came too fast, and for up to an hour where their number
+// is used up.
+const githubPatience = 2 * time.Minute
 
 // call makes a call and reads the answer into out. A lost connection, a fault
 // of the service (5xx) and its rate limits (429, or 403 with a Retry-After)
@@ -234,7 +246,16 @@ func (g *GitHub) call(ctx context.Context, method, path string, body, out any) e
 	poll := awsx.Poll{Pause: g.Pause, Budget: 30 * time.Second}
 	for try := 1; ; try++ {
 		again, err := g.once(ctx, method, path, body, out)
-		if err == nil || !again || try == githubTries || !poll.Again(ctx) {
+		if err == nil || !again || try == githubTries {
+			return err
+		}
+		if status, ok := errors.AsType[*githubError](err); ok && status.retryAfter > 0 {
+			if status.retryAfter > githubPatience || g.Pause(ctx, status.retryAfter) != nil {
+				return err
+			}
+			continue
+		}
+		if !poll.Again(ctx) {
 			return err
 		}
 	}
@@ -280,9 +301,11 @@ func (g *GitHub) once(ctx context.Context, method, path string, body, out any) (
 		_ = json.Unmarshal(text, &said) // a proxy's page says nothing worth repeating
 		limited := res.StatusCode == http.StatusTooManyRequests ||
 			res.StatusCode == http.StatusForbidden && (res.Header.Get("Retry-After") != "" || res.Header.Get("X-RateLimit-Remaining") == "0")
+		seconds, _ := strconv.Atoi(res.Header.Get("Retry-After")) // a number, as GitHub documents it; 0 where it is none
 		return limited || res.StatusCode >= 500, &githubError{
 			method: method, path: path, status: res.StatusCode,
 			message: said.Message, requestID: res.Header.Get("X-GitHub-Request-Id"),
+			limited: limited, retryAfter: time.Duration(seconds) * time.Second,
 		}
 	}
 	if out == nil {

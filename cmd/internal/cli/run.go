@@ -235,8 +235,11 @@ func newProgress(env Env, f logFlags) *view.Progress {
 
 func (f *logFlags) logger(w io.Writer) *slog.Logger {
 	level := slog.LevelInfo
-	if f.verbose {
+	switch {
+	case f.verbose:
 		level = slog.LevelDebug
+	case f.quiet:
+		level = slog.LevelError
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if f.format == "json" {

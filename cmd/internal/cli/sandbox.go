@@ -44,7 +44,11 @@ Terraform. Nothing is checked but AWS's rules: any credentials will do.`,
 			}
 			if !log.quiet {
 				url := "http://" + l.Addr().String()
-				fmt.Fprintf(env.Stdout, "Serving AWS on %s\n\n  export AWS_ENDPOINT_URL=%s AWS_REGION=eu-north-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test\n\n", url, url)
+				// Version 1 of the AWS CLI knows AWS_DEFAULT_REGION only, the SDKs AWS_REGION.
+				fmt.Fprintf(env.Stdout, "Serving AWS on %s\n\n"+
+					"  export AWS_ENDPOINT_URL=%s\n"+
+					"  export AWS_REGION=eu-north-1 AWS_DEFAULT_REGION=eu-north-1\n"+
+					"  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test\n\n", url, url)
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()

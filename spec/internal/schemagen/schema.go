@@ -146,6 +146,8 @@ func (g *generator) of(t reflect.Type, enum []string) schema {
 		}}
 	case reflect.TypeFor[time.Time]():
 		return schema{"type": "string"}
+	case reflect.TypeFor[time.Duration]():
+		return schema{"anyOf": []any{schema{"type": "string", "pattern": "^([0-9]+[dhms])+$"}, ref("reference")}}
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -215,7 +217,7 @@ func (g *generator) define(t reflect.Type) {
 		s := g.property(f)
 		// In a file that extends another a resource needs only its name; the
 		// loader looks at what results.
-		demanded := f.Required && (!resource || f.Name == "name" || f.Name == "family")
+		demanded := f.Required && (!resource || f.Name == "name" || f.Name == "family" || f.Name == "url")
 		if demanded {
 			required = append(required, f.Name)
 		} else {

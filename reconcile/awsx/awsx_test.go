@@ -1,0 +1,516 @@
+package awsx_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+)
+
+// The machine that the tests run on may have a profile, credentials, an
+// endpoint or a role of its own.
+func TestMain(m *testing.M) {
+	for _, name := range os.Environ() {
+		if name, _, _ := strings.Cut(name, "="); strings.HasPrefix(name, "AWS_") {
+			os.Unsetenv(name)
+		}
+	}
+	os.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	os.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	os.Exit(m.Run())
+}
+
+// An answer is what one attempt of a call gets.
+type answer struct {
+	status int
+	body   string
+	fault  fault
+}
+
+type fault int
+
+const (
+	none fault = iota
+	cut        // the connection is closed without an answer
+	half       // and here in the middle of one
+)
+
+const (
+	requestID = "11111111-2222-3333-4444-555555555555"
+	gotUser   = `<GetUserResponse><GetUserResult><User><UserName>u</UserName></User></GetUserResult></GetUserResponse>`
+)
+
+func iamError(status int, code, message string) answer {
+	return answer{status, "<ErrorResponse><Error><Code>" + code + "</Code><Message>" + message + "</Message></Error><RequestId>" + requestID + "</RequestId></ErrorResponse>", none}
+}
+
+func ecsError(code, message string) answer {
+	return answer{400, `{"__type": "` + code + `", "message": "` + message + `"}`, none}
+}
+
+// serve answers attempts in order, the last answer again and again.
+func serve(t *testing.T, answers ...answer) string {
+	t.Helper()
+	var n atomic.Int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		a := answers[min(int(n.Add(1)), len(answers))-1]
+		if a.fault == cut {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("X-Amzn-Requestid", requestID)
+		if a.fault == half {
+			w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+			a.body = a.body[:len(a.body)/2]
+		}
+		w.WriteHeader(a.status)
+		_, _ = io.WriteString(w, a.body)
+		if a.fault == half {
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	srv.Start()
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+func options(url string) awsx.Options {
+	return awsx.Options{
+		Region: "eu-north-1", EndpointURL: url, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
+		Backoff: retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil }),
+	}
+}
+
+func load(t *testing.T, o awsx.Options) (aws.Config, *atomic.Int64) {
+	t.Helper()
+	calls := &atomic.Int64{}
+	cfg, err := awsx.Config(t.Context(), o, calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg, calls
+}
+
+func getUser(ctx context.Context, cfg aws.Config) error {
+	_, err := iam.NewFromConfig(cfg).GetUser(ctx, &iam.GetUserInput{UserName: aws.String("u")})
+	return err
+}
+
+func createKeyOnce(ctx context.Context, cfg aws.Config) error {
+	_, err := iam.NewFromConfig(cfg).GetUser(ctx, &iam.GetUserInput{UserName: aws.String("u")}, func(o *iam.Options) { o.Retryer = awsx.Once(o.Retryer) })
+	return err
+}
+
+func describeClusters(ctx context.Context, cfg aws.Config) error {
+	_, err := ecs.NewFromConfig(cfg).DescribeClusters(ctx, &ecs.DescribeClustersInput{})
+	return err
+}
+
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	user := answer{200, gotUser, none}
+	page := answer{200, "<html>a proxy", none}
+	tests := []struct {
+		name     string
+		call     func(context.Context, aws.Config) error
+		answers  []answer
+		attempts int64
+		code     string // of the error; "-" where AWS gave none that could be read
+		unclear  bool
+	}{
+		{"an answer", getUser, []answer{user}, 1, "", false},
+		{"a throttle", getUser, []answer{iamError(400, "Throttling", "Rate exceeded"), user}, 2, "", false},
+		{"a fault of the service", getUser, []answer{iamError(500, "ServiceFailure", "x"), user}, 2, "", false},
+		{"a cut connection", getUser, []answer{{fault: cut}, user}, 2, "", false},
+		{"half an answer", getUser, []answer{{200, gotUser, half}, user}, 2, "", false},
+		{"a proxy's page", getUser, []answer{page, user}, 2, "", false},
+		{"another change of the same entity", getUser, []answer{iamError(409, "ConcurrentModification", "x"), user}, 2, "", false},
+		{"capacity providers being changed", describeClusters, []answer{ecsError("UpdateInProgressException", "x"), {200, "{}", none}}, 2, "", false},
+
+		{"lasting throttle", getUser, []answer{iamError(400, "Throttling", "x")}, 4, "Throttling", false},
+		{"lasting fault", getUser, []answer{iamError(503, "ServiceUnavailable", "x")}, 4, "ServiceUnavailable", true},
+		{"lasting cut", getUser, []answer{{fault: cut}}, 4, "-", true},
+		{"lasting half", getUser, []answer{{200, gotUser, half}}, 4, "-", true},
+		{"lasting page", getUser, []answer{page}, 4, "-", true},
+
+		{"a denial", getUser, []answer{iamError(403, "AccessDenied", "x"), user}, 1, "AccessDenied", false},
+		{"a quota is no throttle", describeClusters, []answer{ecsError("LimitExceededException", "x"), {200, "{}", none}}, 1, "LimitExceededException", false},
+		{"IAM's quota", getUser, []answer{iamError(409, "LimitExceeded", "x"), user}, 1, "LimitExceeded", false},
+
+		{"once: a throttle", createKeyOnce, []answer{iamError(400, "Throttling", "x"), user}, 2, "", false},
+		{"once: a fault of the service", createKeyOnce, []answer{iamError(500, "ServiceFailure", "x"), user}, 1, "ServiceFailure", true},
+		{"once: a cut connection", createKeyOnce, []answer{{fault: cut}, user}, 1, "-", true},
+		{"once: half an answer", createKeyOnce, []answer{{200, gotUser, half}, user}, 1, "-", true},
+		{"once: a proxy's page", createKeyOnce, []answer{page, user}, 1, "-", true},
+		{"once: another change", createKeyOnce, []answer{iamError(409, "ConcurrentModification", "x"), user}, 1, "ConcurrentModification", false},
+		{"a create that finds its own work", createKeyOnce, []answer{iamError(409, "EntityAlreadyExists", "x")}, 1, "EntityAlreadyExists", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg, calls := load(t, options(serve(t, tt.answers...)))
+			err := tt.call(t.Context(), cfg)
+			code := awsx.Code(err)
+			if err != nil && code == "" {
+				code = "-"
+			}
+			if code != tt.code {
+				t.Errorf("code %q, want %q (%v)", code, tt.code, err)
+			}
+			if got := calls.Load(); got != tt.attempts {
+				t.Errorf("%d attempts, want %d (%v)", got, tt.attempts, err)
+			}
+			if err == nil {
+				return
+			}
+			if got := awsx.Unclear(err); got != tt.unclear {
+				t.Errorf("unclear %t, want %t (%v)", got, tt.unclear, err)
+			}
+			if got := awsx.Unclear(awsx.Clean(err)); got != tt.unclear {
+				t.Errorf("cleaned: unclear %t, want %t (%v)", got, tt.unclear, err)
+			}
+		})
+	}
+}
+
+// The SDK's own quota would end the repeats after about a hundred.
+func TestManyThrottlesAreRiddenOut(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		a := answer{200, gotUser, none}
+		if n.Add(1)%4 != 0 {
+			a = iamError(400, "Throttling", "Rate exceeded")
+		}
+		w.WriteHeader(a.status)
+		_, _ = io.WriteString(w, a.body)
+	}))
+	defer srv.Close()
+	cfg, calls := load(t, options(srv.URL))
+	api := iam.NewFromConfig(cfg)
+	for range 60 {
+		if _, err := api.GetUser(t.Context(), &iam.GetUserInput{}); err != nil {
+			t.Fatalf("after %d attempts: %v", calls.Load(), err)
+		}
+	}
+	if got := calls.Load(); got != 240 {
+		t.Errorf("%d attempts, want 240", got)
+	}
+}
+
+func TestCallError(t *testing.T) {
+	t.Parallel()
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := nobody.Addr().String()
+	if err := nobody.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		call func(context.Context, aws.Config) error
+		url  string
+		want string
+	}{
+		{
+			"denied", getUser, serve(t, iamError(403, "AccessDenied", "User: x is not authorized")),
+			"iam:GetUser: AccessDenied: User: x is not authorized (request id " + requestID + ")",
+		},
+		{
+			"no message", getUser, serve(t, iamError(403, "AccessDenied", "")),
+			"iam:GetUser: AccessDenied: aws gave no message (request id " + requestID + ")",
+		},
+		{
+			"tried again in vain", getUser, serve(t, iamError(400, "Throttling", "Rate exceeded")),
+			"iam:GetUser: Throttling: Rate exceeded (4 attempts, request id " + requestID + ")",
+		},
+		{
+			"another protocol", describeClusters, serve(t, ecsError("ClusterNotFoundException", "Cluster not found.")),
+			"ecs:DescribeClusters: ClusterNotFoundException: Cluster not found. (request id " + requestID + ")",
+		},
+		{
+			"nobody listens", getUser, "http://" + addr,
+			"iam:GetUser: dial tcp " + addr + ": connect: connection refused (4 attempts)",
+		},
+		{"a cut connection", getUser, serve(t, answer{fault: cut}), "iam:GetUser: EOF (4 attempts)"},
+		{
+			"an answer that cannot be read", describeClusters, serve(t, answer{200, "<html>", none}),
+			"ecs:DescribeClusters: the answer cannot be read: unexpected token at offset 0 (4 attempts, request id " + requestID + ")",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg, _ := load(t, options(tt.url))
+			err := awsx.Clean(tt.call(t.Context(), cfg))
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+			if again := awsx.Clean(err); again != err {
+				t.Errorf("cleaned twice: %v", again)
+			}
+		})
+	}
+}
+
+func TestCleanLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	err := errors.New("mine")
+	if got := awsx.Clean(err); got != err {
+		t.Errorf("got %v", got)
+	}
+	if got := awsx.Clean(nil); got != nil {
+		t.Errorf("got %v", got)
+	}
+}
+
+// hang is an endpoint that never answers.
+func hang(t *testing.T) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	o := options(hang(t))
+	o.CallTimeout = 20 * time.Millisecond
+	cfg, calls := load(t, o)
+	err := getUser(t.Context(), cfg)
+	if got, want := awsx.Clean(err).Error(), "iam:GetUser: no answer within the timeout (4 attempts)"; got != want {
+		t.Errorf("one call's: got %q, want %q", got, want)
+	}
+	if calls.Load() != 4 || !awsx.Unclear(err) {
+		t.Errorf("one call's: %d attempts, want 4; unclear %t, want true", calls.Load(), awsx.Unclear(err))
+	}
+
+	cfg, calls = load(t, options(hang(t)))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := awsx.Clean(getUser(ctx, cfg)); err.Error() != "iam:GetUser: no answer within the timeout" || calls.Load() != 1 {
+		t.Errorf("the run's: got %q after %d attempts", err, calls.Load())
+	}
+
+	cfg, _ = load(t, options(hang(t)))
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := awsx.Clean(getUser(ctx, cfg)); err.Error() != "iam:GetUser: canceled" {
+		t.Errorf("interrupted: got %q", err)
+	}
+}
+
+const advice = "; name a profile (--profile or AWS_PROFILE), sign in (aws sso login), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+
+// A machine without credentials gets one line that says what to do, and no
+// call is made.
+func TestNoCredentials(t *testing.T) {
+	t.Parallel()
+	provide := func(err error) aws.CredentialsProvider {
+		return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, err })
+	}
+	tests := []struct {
+		name     string
+		provider aws.CredentialsProvider // nil: the SDK's own chain
+		want     string
+	}{
+		{"none at all", nil, "none were found in the environment, the shared files or this machine's role"},
+		{"a reason", provide(errors.New("the token has expired")), "the token has expired"},
+		{"two lines of reasons", provide(errors.Join(errors.New("a"), errors.New("b"))), "a; b"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			o := options(serve(t, answer{200, gotUser, none}))
+			o.Credentials = tt.provider
+			o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			cfg, _ := load(t, o)
+			err := awsx.Clean(getUser(t.Context(), cfg))
+			want := "iam:GetUser: no usable aws credentials: " + tt.want + advice
+			if err == nil || err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+			if awsx.Unclear(err) {
+				t.Error("a call that was never made is unclear")
+			}
+		})
+	}
+}
+
+// The failure of the SDK's own call for credentials is not taken for the
+// call's.
+func TestExpiredSignOn(t *testing.T) {
+	t.Parallel()
+	sts, _ := load(t, options(serve(t, iamError(403, "ExpiredToken", "sign in again"))))
+	o := options(serve(t, answer{200, gotUser, none}))
+	o.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) { return aws.Credentials{}, getUser(ctx, sts) })
+	cfg, _ := load(t, o)
+	err := getUser(t.Context(), cfg)
+	if code := awsx.Code(err); code != "" {
+		t.Errorf("code %s of a call that was never made", code)
+	}
+	want := "iam:GetUser: no usable aws credentials: ExpiredToken: sign in again" + advice
+	if got := awsx.Clean(err).Error(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// No more calls of one service are in flight than allowed, and another
+// service's do not wait for them.
+func TestParallelism(t *testing.T) {
+	t.Parallel()
+	const limit, all = 3, 12
+	var mu sync.Mutex
+	var flying, most int
+	full := make(chan struct{})
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		flying++
+		most = max(most, flying)
+		if flying == limit {
+			select {
+			case <-full:
+			default:
+				close(full)
+			}
+		}
+		mu.Unlock()
+		<-full // all slots are taken at least once
+		mu.Lock()
+		flying--
+		mu.Unlock()
+		_, _ = io.WriteString(w, gotUser)
+	}))
+	defer busy.Close()
+	o := options(busy.URL)
+	o.Parallelism = limit
+	cfg, calls := load(t, o)
+	errs := make([]error, all)
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() { errs[i] = getUser(t.Context(), cfg) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	if most != limit || calls.Load() != all {
+		t.Errorf("%d calls, up to %d in flight; want %d, %d", calls.Load(), most, all, limit)
+	}
+}
+
+func TestServicesDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Amz-Target") != "" { // ECS
+			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			_, _ = io.WriteString(w, "{}")
+			return
+		}
+		close(arrived)
+		<-release
+		_, _ = io.WriteString(w, gotUser)
+	}))
+	defer srv.Close()
+	o := options(srv.URL)
+	o.Parallelism = 1
+	cfg, _ := load(t, o)
+	done := make(chan error, 1)
+	go func() { done <- getUser(t.Context(), cfg) }()
+	<-arrived
+	if err := describeClusters(t.Context(), cfg); err != nil {
+		t.Error(err)
+	}
+	// A call of the same service waits, for as long as its context lets it.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := awsx.Clean(getUser(ctx, cfg)); err.Error() != "iam:GetUser: canceled" {
+		t.Errorf("got %v", err)
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Between its attempts a call holds no slot.
+func TestBackoffHoldsNoSlot(t *testing.T) {
+	t.Parallel()
+	var cfg aws.Config
+	var between error
+	o := options(serve(t, iamError(500, "ServiceFailure", "x"), answer{200, gotUser, none}))
+	o.Parallelism = 1
+	o.CallTimeout = 5 * time.Second
+	o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		between = getUser(ctx, cfg)
+		return 0, nil
+	})
+	cfg, _ = load(t, o)
+	if err := errors.Join(getUser(t.Context(), cfg), between); err != nil {
+		t.Error(err)
+	}
+}
+
+// The log has each attempt, and nothing of what was sent or answered.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	o := options(serve(t, iamError(400, "Throttling", "hush"), answer{200, strings.ReplaceAll(gotUser, ">u<", ">hush<"), none}))
+	o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{
+		Level: slog.LevelDebug,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == "took" || a.Key == "time" {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+	cfg, _ := load(t, o)
+	if err := getUser(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	want := `level=DEBUG msg="aws call" call=iam:GetUser status=400 request_id=` + requestID + ` error=Throttling
+level=DEBUG msg="aws call" call=iam:GetUser status=200 request_id=` + requestID + "\n"
+	if d := cmp.Diff(want, log.String()); d != "" {
+		t.Errorf("want (-), got (+):\n%s", d)
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	t.Parallel()
+	_, err := awsx.Config(t.Context(), awsx.Options{Profile: "nope"}, &atomic.Int64{})
+	if want := "load aws configuration: failed to get shared config profile, nope"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
