@@ -394,7 +394,7 @@ func (b *binder) embeddedFile(n *node, name string, kind nodeKind, wanted string
 		b.errorf(at, "%s: %v", name, err)
 		return false
 	}
-	parsed := parse(path, text, &b.problems)
+	parsed, _ := parse(path, text, &b.problems)
 	if parsed == nil {
 		return false
 	}

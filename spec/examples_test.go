@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -103,8 +105,8 @@ func TestDevExample(t *testing.T) {
 	if diff := cmp.Diff(wantPolicies, role.Policies); diff != "" {
 		t.Errorf("the role's policies (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]Sink{{File: &FileSink{Path: "ml-engineer.credentials"}}}, s.IAM.Users[0].AccessKey.Deliver); diff != "" {
-		t.Errorf("sinks (-want +got):\n%s", diff)
+	if diff := cmp.Diff(&IAMAccessKey{RetireAfter: 24 * time.Hour, Deliver: []Sink{{File: &FileSink{Path: "ml-engineer.credentials"}}}}, s.IAM.Users[0].AccessKey); diff != "" {
+		t.Errorf("the access key (-want +got):\n%s", diff)
 	}
 	var names []string
 	for _, o := range s.Outputs {
@@ -145,7 +147,49 @@ func TestProdExample(t *testing.T) {
 	if *prod.Logs.LogGroups[0].RetentionInDays <= *dev.Logs.LogGroups[0].RetentionInDays {
 		t.Error("prod does not keep its logs longer")
 	}
+	if key := prod.IAM.Users[0].AccessKey; key.RotateAfter != 90*24*time.Hour || key.RetireAfter != 24*time.Hour || len(key.Deliver) != 1 || key.Deliver[0].File == nil {
+		t.Errorf("the access key is %+v", key)
+	}
 	if len(prod.ECS.Clusters[0].Settings) != 1 {
 		t.Errorf("the cluster's settings are %v", prod.ECS.Clusters[0].Settings)
+	}
+}
+
+// TestGitHubExample: a workflow takes a role without a key, and nothing that
+// dev.yaml keeps is kept here, too.
+func TestGitHubExample(t *testing.T) {
+	dev, s := example(t, "dev.yaml"), example(t, "github-oidc.yaml")
+	provider := ID{OIDCProvider, "token.actions.githubusercontent.com"}
+	want := map[ID][]ID{provider: nil, {Role, "churn-prediction-github-dev"}: {provider}}
+	if diff := cmp.Diff(want, all(s)); diff != "" {
+		t.Errorf("resources and their needs (-want +got):\n%s", diff)
+	}
+	if dev.Stack() == s.Stack() {
+		t.Errorf("both are %s", dev.Stack())
+	}
+	inDev := all(dev)
+	for id := range all(s) {
+		if _, both := inDev[id]; both {
+			t.Errorf("%s is in both", id)
+		}
+	}
+	role := s.IAM.Roles[0]
+	wantTrust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"},` +
+		`"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"token.actions.githubusercontent.com:aud":"sts.amazonaws.com",` +
+		`"token.actions.githubusercontent.com:sub":"repo:asamane/churn-prediction:ref:refs/heads/main"}}}]}`
+	if diff := cmp.Diff(wantTrust, string(role.AssumeRolePolicy)); diff != "" {
+		t.Errorf("trust policy (-want +got):\n%s", diff)
+	}
+	// What it names of dev.yaml is there.
+	rights := string(role.InlinePolicies["push-image"]) + string(role.InlinePolicies["run-task"])
+	for _, arn := range []string{
+		"arn:aws:ecr:eu-north-1:123456789012:repository/" + dev.ECR.Repositories[0].Name,
+		"arn:aws:ecs:eu-north-1:123456789012:task-definition/" + dev.ECS.TaskDefinitions[0].Family + ":*",
+		"arn:aws:ecs:eu-north-1:123456789012:cluster/" + dev.ECS.Clusters[0].Name,
+		*dev.ECS.TaskDefinitions[0].ExecutionRole,
+	} {
+		if !strings.Contains(rights, `"`+arn+`"`) {
+			t.Errorf("no right to %s in %s", arn, rights)
+		}
 	}
 }

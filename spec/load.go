@@ -27,6 +27,7 @@ type File struct {
 	env     func(string) (string, bool)
 	files   map[string]fileText // by path, everything that references have named
 	reading bool                // Load is at work, so that files may still be read
+	broken  bool                // a layer could not be read whole
 	checked error
 }
 
@@ -58,26 +59,30 @@ func Load(path string, o Options) (*File, error) {
 	}
 	var problems Problems
 	f.layer(path, text, nil, &problems)
-	if err := problems.err(); err != nil {
-		return nil, err
+	if f.broken {
+		return nil, problems.err()
 	}
 	slices.Reverse(f.layers)
 
 	// Which files are named shows only once the spec is walked by its types,
 	// so the first check is made here.
 	f.reading = true
-	_, f.checked = f.bind(f.placeholder())
+	_, err = f.bind(f.placeholder())
 	f.reading = false
+	meaning, _ := errors.AsType[Problems](err)
+	f.checked = append(problems, meaning...).err()
 	return f, nil
 }
 
 // layer adds a file and what it extends. chain holds the paths on the way.
 func (f *File) layer(path string, text []byte, chain []string, problems *Problems) {
-	root := parse(path, text, problems)
+	root, whole := parse(path, text, problems)
+	f.broken = f.broken || !whole
 	if root == nil {
 		return
 	}
 	if root.kind != mapping {
+		f.broken = true
 		line, column := root.place()
 		*problems = append(*problems, Problem{path, line, column, "a spec is a mapping of fields, this is " + root.what()})
 		return
@@ -88,6 +93,7 @@ func (f *File) layer(path string, text []byte, chain []string, problems *Problem
 		return
 	}
 	report := func(format string, args ...any) {
+		f.broken = true
 		line, column := base.place()
 		*problems = append(*problems, Problem{path, line, column, "extends: " + fmt.Sprintf(format, args...)})
 	}

@@ -222,12 +222,14 @@ func (n *node) at(raw string, offset int) (line, column int) {
 type reader struct {
 	src      *source
 	problems *Problems
+	broken   bool // something of the text is missing
 	nodes    int
 	full     bool
 	anchors  map[*yaml.Node]bool // being followed
 }
 
 func (r *reader) report(line, column int, format string, args ...any) {
+	r.broken = true
 	*r.problems = append(*r.problems, Problem{r.src.name, line, column, fmt.Sprintf(format, args...)})
 }
 
@@ -236,18 +238,28 @@ func (r *reader) reportAt(n *node, format string, args ...any) {
 	r.report(line, column, format, args...)
 }
 
+// duplicate reports a key that comes twice. The first one stands, so that what
+// else is wrong can be told in one go.
+func (r *reader) duplicate(key *node, first int) {
+	line, column := key.place()
+	*r.problems = append(*r.problems, Problem{r.src.name, line, column, fmt.Sprintf("duplicate key %q, first on line %d", key.text, first)})
+}
+
 // parse reads text as JSON where the file's name ends in .json, otherwise as
-// YAML. It returns nil after reporting what makes the text unreadable.
-func parse(name string, text []byte, problems *Problems) *node {
+// YAML. It returns nil after reporting what makes the text unreadable; whole
+// says that nothing of the text is missing, duplicate keys aside.
+func parse(name string, text []byte, problems *Problems) (root *node, whole bool) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
 	r := &reader{src: &source{name: name, text: string(text)}, problems: problems, anchors: make(map[*yaml.Node]bool)}
 	if !r.isText() {
-		return nil
+		return nil, false
 	}
 	if strings.HasSuffix(strings.ToLower(name), ".json") {
-		return r.json(r.src.text, r.place)
+		root = r.json(r.src.text, r.place)
+		return root, !r.broken
 	}
-	return r.yaml()
+	root = r.yaml()
+	return root, !r.broken
 }
 
 // place is the line and column of a byte of the source.
@@ -410,7 +422,7 @@ func (r *reader) mapping(n *node, y *yaml.Node, depth int) {
 		}
 		key.tag = "!!str"
 		if first := seen[key.text]; first != nil {
-			r.report(key.line, key.column, "duplicate key %q, first on line %d", key.text, first.line)
+			r.duplicate(key, first.line)
 			continue
 		}
 		seen[key.text] = key
@@ -536,7 +548,7 @@ func (j *jsonReader) object(n *node, depth int) bool {
 		}
 		if first := seen[key.text]; first != nil {
 			line, _ := first.place()
-			j.reportAt(key, "duplicate key %q, first on line %d", key.text, line)
+			j.duplicate(key, line)
 			continue
 		}
 		seen[key.text] = key

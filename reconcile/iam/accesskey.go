@@ -150,7 +150,7 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 
 // lagBudget is how long a list of keys and a record that do not fit together
 // are read again, where one of them was written a moment ago.
-const lagBudget = 10 * time.Second
+const lagBudget = 5 * time.Second
 
 // lags says that what was read may be older than what was written: a key that
 // was committed a moment ago is not listed, so the list is old, or a key was

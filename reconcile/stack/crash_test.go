@@ -45,7 +45,7 @@ func child(path string) int {
 		return 1
 	}
 	a := &account{url: os.Getenv(childURLVar), clock: &clock{now: now}}
-	if err := a.apply(path).failure(); err != nil {
+	if err := a.apply(path, githubOf(os.Getenv(githubURLVar), os.Getenv(githubTokenVar))).failure(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
