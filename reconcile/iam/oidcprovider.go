@@ -91,7 +91,9 @@ func (p *OIDCProvider) diff(live oidcProvider) reconcile.Plan {
 	}
 	if !live.exists {
 		diffs := []reconcile.Diff{{Path: "url", After: p.want.URL}}
-		diffs = append(diffs, reconcile.Compare("clientIDList", nil, set(p.want.ClientIDList))...)
+		for _, id := range p.want.ClientIDList {
+			diffs = append(diffs, reconcile.Diff{Path: "clientIDList[" + id + "]", After: id})
+		}
 		if p.want.ThumbprintList != nil {
 			diffs = append(diffs, reconcile.Compare("thumbprintList", nil, set(p.want.ThumbprintList))...)
 		}

@@ -158,6 +158,9 @@ func verify(caller func() (arn.ARN, error), s *spec.Spec) func() error {
 
 func whoami(ctx context.Context, cfg aws.Config) (arn.ARN, error) {
 	out, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return arn.ARN{}, fmt.Errorf("ask who is calling: %w: %w", cause, awsx.Clean(err))
+	}
 	if err != nil {
 		return arn.ARN{}, fmt.Errorf("ask who is calling: %w", awsx.Clean(err))
 	}

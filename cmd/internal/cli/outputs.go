@@ -81,7 +81,7 @@ func readOutputs(ctx context.Context, env Env, aws awsFlags, log logFlags, file 
 	asked := slices.DeleteFunc(slices.Clone(st.Resources), func(r reconcile.Resource) bool { return !speakOf[r.ID()] })
 	look := reconcile.Look(session.ctx, asked, reconcile.Options{Stop: session.stop, Pause: env.Pause})
 	if err := st.Verify(); err != nil {
-		return nil, err
+		return nil, session.explain(err)
 	}
 	var errs []error
 	for _, res := range look.Results() {

@@ -98,7 +98,7 @@ func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 		Stop: session.stop, Observer: progress, Pause: env.Pause,
 	})
 	if err := session.stack.Verify(); err != nil {
-		return err
+		return session.explain(err)
 	}
 	if !f.dryRun {
 		look.Apply(session.ctx)
@@ -188,13 +188,19 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 	}
 	var err error
 	if s.stack, err = stack.Open(reconcile.UntilStopped(ctx, s.stop), file, o); err != nil {
-		if s.interrupted() {
-			err = &exitStatus{exitInterrupted, fmt.Errorf("%w: nothing was written", reconcile.ErrInterrupted)}
-		}
 		s.close()
-		return nil, err
+		return nil, s.explain(err)
 	}
 	return s, nil
+}
+
+// explain puts an interrupt in the place of the errors that it leads to before
+// anything is written.
+func (s *session) explain(err error) error {
+	if s.interrupted() {
+		return &exitStatus{exitInterrupted, fmt.Errorf("%w: nothing was written", reconcile.ErrInterrupted)}
+	}
+	return err
 }
 
 func (s *session) interrupted() bool {
