@@ -284,19 +284,19 @@ func TestFailureSkipsDependents(t *testing.T) {
 	}
 }
 
-// An answer that may hide an effect.
-var unclear = fmt.Errorf("answer lost: %w", io.ErrUnexpectedEOF)
+// errUnclear is an answer that may hide an effect.
+var errUnclear = fmt.Errorf("answer lost: %w", io.ErrUnexpectedEOF)
 
 func TestUnclearAnswers(t *testing.T) {
 	first := func(call string, time int) error {
 		if call == "s3:Tag" && time == 1 {
-			return unclear
+			return errUnclear
 		}
 		return nil
 	}
 	always := func(call string, _ int) error {
 		if call == "s3:Tag" {
-			return unclear
+			return errUnclear
 		}
 		return nil
 	}

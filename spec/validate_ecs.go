@@ -408,7 +408,7 @@ func (b *binder) checkIgnore(n *node, paths []string) {
 			continue
 		}
 		t := reflect.TypeFor[ECSTaskDefinition]()
-		segments := strings.Split(path, ".")
+		segments := SplitPath(path)
 		if slices.Contains([]string{"family", "ignore", "tags"}, segments[0]) {
 			b.errorf(at, "ignore: %s cannot be ignored", segments[0])
 			continue

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -383,50 +384,47 @@ func TestExpiredSignOn(t *testing.T) {
 	}
 }
 
-// No more calls of one service are in flight than allowed, and another
-// service's do not wait for them.
-func TestParallelism(t *testing.T) {
-	t.Parallel()
-	const limit, all = 3, 12
-	var mu sync.Mutex
-	var flying, most int
-	full := make(chan struct{})
-	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		mu.Lock()
-		flying++
-		most = max(most, flying)
-		if flying == limit {
-			select {
-			case <-full:
-			default:
-				close(full)
-			}
-		}
-		mu.Unlock()
-		<-full // all slots are taken at least once
-		mu.Lock()
-		flying--
-		mu.Unlock()
-		_, _ = io.WriteString(w, gotUser)
-	}))
-	defer busy.Close()
-	o := options(busy.URL)
-	o.Parallelism = limit
-	cfg, calls := load(t, o)
-	errs := make([]error, all)
-	var wg sync.WaitGroup
-	for i := range all {
-		wg.Go(func() { errs[i] = getUser(t.Context(), cfg) })
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-	if most != limit || calls.Load() != all {
-		t.Errorf("%d calls, up to %d in flight; want %d, %d", calls.Load(), most, all, limit)
-	}
+// held is an AWS that answers once it is released.
+type held struct {
+	flying  atomic.Int64
+	release chan struct{}
 }
 
+func (h *held) Do(r *http.Request) (*http.Response, error) {
+	h.flying.Add(1)
+	<-h.release
+	h.flying.Add(-1)
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(gotUser)), Request: r}, nil
+}
+
+// No more calls of one service are in flight than allowed.
+func TestParallelism(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit, all = 3, 12
+		o := options("http://aws.test")
+		o.Parallelism = limit
+		cfg, calls := load(t, o)
+		aws := &held{release: make(chan struct{})}
+		cfg.HTTPClient = aws
+		errs := make([]error, all)
+		var wg sync.WaitGroup
+		for i := range all {
+			wg.Go(func() { errs[i] = getUser(t.Context(), cfg) })
+		}
+		synctest.Wait()
+		if got := aws.flying.Load(); got != limit {
+			t.Errorf("%d in flight, want %d", got, limit)
+		}
+		close(aws.release)
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil || calls.Load() != all {
+			t.Errorf("%d calls, want %d (%v)", calls.Load(), all, err)
+		}
+	})
+}
+
+// Another service's calls do not wait for them.
 func TestServicesDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})

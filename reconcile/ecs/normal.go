@@ -2,9 +2,7 @@ package ecs
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
-	"strings"
 
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
@@ -165,23 +163,6 @@ func units(tree map[string]any, key string, parse func(string) (int, bool)) {
 	if n, ok := parse(s); ok {
 		tree[key] = strconv.Itoa(n)
 	}
-}
-
-var segment = regexp.MustCompile(`\[([^\]]*)\]|[^.[]+`)
-
-// segments splits a path such as containerDefinitions.*.image, or
-// containerDefinitions[ml-container].image as reports write it. A name in
-// brackets may have dots.
-func segments(path string) []string {
-	var all []string
-	for _, m := range segment.FindAllStringSubmatch(path, -1) {
-		if strings.HasPrefix(m[0], "[") {
-			all = append(all, m[1])
-		} else {
-			all = append(all, m[0])
-		}
-	}
-	return all
 }
 
 // leave puts what is live at path in the place of what is wished, be it that

@@ -223,9 +223,7 @@ func (t *TaskDefinition) wish(live map[string]any) map[string]any {
 			case "executionRole", "taskRole": // what the API calls by their ARNs
 				path += "Arn"
 			}
-			if at := segments(path); at != nil {
-				leave(tree, live, at)
-			}
+			leave(tree, live, spec.SplitPath(path))
 		}
 	}
 	return tree

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -108,15 +107,8 @@ func orNone(tree map[string]any) any {
 	return tree
 }
 
-// lowerCamel is the API's name of a field: "EfsVolumeConfiguration" is
-// efsVolumeConfiguration.
-func lowerCamel(name string) string {
-	head := strings.IndexFunc(name, unicode.IsLower)
-	if head > 1 { // an initialism: lower all of it but the next word's first letter
-		return strings.ToLower(name[:head-1]) + name[head-1:]
-	}
-	return strings.ToLower(name[:1]) + name[1:]
-}
+// lowerCamel is the API's name of a field.
+func lowerCamel(name string) string { return strings.ToLower(name[:1]) + name[1:] }
 
 // input is the way back. encoding/json finds the SDK's fields without regard
 // to case, but cannot fill its unions, of which there is one.

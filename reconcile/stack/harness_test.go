@@ -242,12 +242,6 @@ func target(globs ...string) option {
 	return func(o *stack.Options, _ *reconcile.Options) { o.Target = globs }
 }
 
-func credentialsOf(id string) option {
-	return func(o *stack.Options, _ *reconcile.Options) {
-		o.AWS.Credentials = credentials.NewStaticCredentialsProvider(id, "secret", "")
-	}
-}
-
 // An outcome is what a run has said and done.
 type outcome struct {
 	err     error // the run could not begin, or was refused before its first write
@@ -431,10 +425,15 @@ func headings(changes []string) []string {
 	return slices.DeleteFunc(slices.Clone(changes), func(line string) bool { return strings.HasPrefix(line, " ") })
 }
 
-// wantChanges compares changes with a text in their form.
+// bornIDs are the ids that AWS makes up.
+var bornIDs = regexp.MustCompile(`\bA(KIA|IDA|ROA|NPA)[A-Z2-7]{16,}`)
+
+// wantChanges compares changes with a text in their form, in which AKIA stands
+// for the id of an access key.
 func wantChanges(t testing.TB, want string, got []string) {
 	t.Helper()
-	if diff := cmp.Diff(strings.TrimSpace(want), strings.Join(got, "\n")); diff != "" {
+	text := bornIDs.ReplaceAllString(strings.Join(got, "\n"), "A$1")
+	if diff := cmp.Diff(strings.TrimSpace(want), text); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }
