@@ -79,7 +79,8 @@ func Look(ctx context.Context, resources []Resource, o Options) *Run {
 	slices.SortFunc(r.nodes, func(a, b *node) int { return spec.Compare(a.res.ID(), b.res.ID()) })
 
 	// A read that is cut off does no harm, so an interrupt waits for none.
-	reads := UntilStopped(ctx, o.Stop)
+	reads, done := UntilStopped(ctx, o.Stop)
+	defer done()
 	var wg sync.WaitGroup
 	for _, n := range r.nodes {
 		wg.Go(func() { n.look(reads) })
@@ -150,8 +151,9 @@ func (r *Run) unmet(n *node) error {
 	return nil
 }
 
-// UntilStopped is ctx, ended with ErrInterrupted when stop is closed.
-func UntilStopped(ctx context.Context, stop <-chan struct{}) context.Context {
+// UntilStopped is ctx, ended with ErrInterrupted when stop is closed. Call
+// done once the context is not needed any longer.
+func UntilStopped(ctx context.Context, stop <-chan struct{}) (stopped context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		select {
@@ -160,7 +162,7 @@ func UntilStopped(ctx context.Context, stop <-chan struct{}) context.Context {
 		case <-ctx.Done():
 		}
 	}()
-	return ctx
+	return ctx, func() { cancel(nil) }
 }
 
 // Apply does the planned steps: each resource after those that it needs,

@@ -65,7 +65,11 @@ func (p *Policy) Plan(ctx context.Context) (reconcile.Plan, error) {
 		}
 	}
 	steps, err := p.diff(live, others)
-	return reconcile.Plan{Exists: live != nil, Steps: steps}, err
+	plan := reconcile.Plan{Exists: live != nil, Steps: steps}
+	if live != nil && live.note != "" {
+		plan.Notes = append(plan.Notes, live.note)
+	}
+	return plan, err
 }
 
 func (p *Policy) arn() string { return policyARN(p.env, p.want) }
@@ -83,6 +87,8 @@ type managedPolicy struct {
 	document    string
 	description *string // nil: not told
 	tags        map[string]string
+	tagsUnknown bool   // not told
+	note        string // what the reader of a report should know
 }
 
 func describePolicy(ctx context.Context, api PolicyAPI, arn string) (*managedPolicy, error) {
@@ -201,7 +207,7 @@ func (p *Policy) diff(live *managedPolicy, others []types.PolicyVersion) ([]reco
 			steps[len(steps)-1].Once = true
 		}
 	}
-	if sets, takes := reconcile.SplitTags(tags); len(tags) > 0 {
+	if sets, takes := reconcile.SplitTags(tags); len(tags) > 0 && !live.tagsUnknown {
 		if len(sets) > 0 {
 			step("iam:TagPolicy", "tag", sets, func(ctx context.Context) error {
 				_, err := p.api.TagPolicy(ctx, &iam.TagPolicyInput{PolicyArn: arn, Tags: tagList(put)})

@@ -186,8 +186,10 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 		o.AWS.Credentials = credentials.NewStaticCredentialsProvider("sandbox", "sandbox", "")
 		o.AWS.Profile = ""
 	}
+	stopped, done := reconcile.UntilStopped(ctx, s.stop)
+	s.ends = append(s.ends, done)
 	var err error
-	if s.stack, err = stack.Open(reconcile.UntilStopped(ctx, s.stop), file, o); err != nil {
+	if s.stack, err = stack.Open(stopped, file, o); err != nil {
 		s.close()
 		return nil, s.explain(err)
 	}
