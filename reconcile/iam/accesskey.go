@@ -70,6 +70,8 @@ type AccessKey struct {
 	// that key, so that its successor is not.
 	rotate bool
 	victim string
+
+	committed string // the key that this run has made and committed
 }
 
 // ID is the key's address.
@@ -98,6 +100,7 @@ func (k *AccessKey) Plan(ctx context.Context) (reconcile.Plan, error) {
 // elsewhere.
 type accessKeys struct {
 	record record
+	ours   bool                      // the user carries the stack's mark
 	keys   []types.AccessKeyMetadata // by age
 	held   map[string]bool           // by id: every sink holds the pair
 	shared map[string]bool           // by id: every shared sink holds the pair
@@ -112,7 +115,7 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 		if err := k.read(ctx, &live); err != nil {
 			return accessKeys{}, err
 		}
-		if !live.lags(k.env.Now()) || !poll.Again(ctx) {
+		if !k.lags(live) || !poll.Again(ctx) {
 			break
 		}
 	}
@@ -130,6 +133,9 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 			continue
 		}
 		out, err := k.api.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
+		if awsx.Code(err) == "NoSuchEntity" {
+			continue // deleted a moment ago, and still listed
+		}
 		if err != nil {
 			return accessKeys{}, err
 		}
@@ -152,15 +158,28 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 // are read again, where one of them was written a moment ago.
 const lagBudget = 5 * time.Second
 
-// lags says that what was read may be older than what was written: a key that
-// was committed a moment ago is not listed, so the list is old, or a key was
-// marked a moment ago and is not committed, so the record may be old if the
-// key is listed, and the list if it is not. Neither a second key nor a deletion
-// may come of that, nor that the mark is taken back.
-func (l accessKeys) lags(now time.Time) bool {
-	committed := l.record.current != "" && now.Sub(l.record.since) < lagBudget && !l.has(l.record.current)
-	marked := now.Sub(l.record.creating) < lagBudget
-	return committed || marked
+// lags says that what was read may be older than what was written: the record
+// does not tell of the key that this run has committed, a key that was
+// committed a moment ago is not listed, a key was marked a moment ago and is
+// not committed, or one was made a moment ago of which a record knows nothing.
+// Neither a second key nor a deletion may come of that, nor that the mark is
+// taken back.
+func (k *AccessKey) lags(l accessKeys) bool {
+	now := k.env.Now()
+	young := func(t time.Time) bool { return now.Sub(t) < lagBudget }
+	switch {
+	case k.committed != "" && l.record.current != k.committed:
+		return true
+	case l.record.current != "" && young(l.record.since) && !l.has(l.record.current):
+		return true
+	case young(l.record.creating):
+		return true
+	}
+	// A user that was not the stack's until now has keys of others only.
+	return l.ours && slices.ContainsFunc(l.keys, func(key types.AccessKeyMetadata) bool {
+		id := aws.ToString(key.AccessKeyId)
+		return id != l.record.current && id != l.record.retiring && young(aws.ToTime(key.CreateDate))
+	})
 }
 
 // read asks for the user's keys and for the record in its tags.
@@ -183,6 +202,7 @@ func (k *AccessKey) read(ctx context.Context, live *accessKeys) error {
 		return nil
 	}
 	var err error
+	live.ours = base.tags[reconcile.Mark] == k.env.Stack
 	live.record, err = parseRecord(base.tags[keyTag])
 	return err
 }
@@ -630,7 +650,11 @@ func (k *AccessKey) commit(live accessKeys, made *string) reconcile.Step {
 			if live.has(live.record.current) {
 				r.retiring, r.superseded, r.inactive = live.record.current, r.since, time.Time{}
 			}
-			return k.write(ctx, r)
+			if err := k.write(ctx, r); err != nil {
+				return err
+			}
+			k.committed = r.current
+			return nil
 		},
 	}
 }

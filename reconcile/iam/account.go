@@ -77,7 +77,7 @@ func sinks(files *sink.Files, keys Keys, env reconcile.Env, user spec.IAMUser) [
 		case to.SecretsManager != nil:
 			all = append(all, &sink.SecretsManager{
 				API: keys.SecretsManager, Name: to.SecretsManager.Name, KMSKeyID: to.SecretsManager.KMSKeyID,
-				Tags: env.Tags(user.Tags),
+				Tags: env.Tags(user.Tags), Pause: env.Pause,
 			})
 		}
 	}

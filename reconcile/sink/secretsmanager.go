@@ -34,6 +34,7 @@ type SecretsManager struct {
 	Name     string
 	KMSKeyID *string // nil: the AWS-managed key for a new secret, and whatever an existing one has
 	Tags     reconcile.Tags
+	Pause    awsx.Pause
 }
 
 // pair is the secret's text.
@@ -123,12 +124,21 @@ func (s *SecretsManager) Deliver(ctx context.Context, key Key) error {
 	if _, err := s.API.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &s.Name, SecretString: aws.String(string(text))}); err != nil {
 		return awsx.Clean(err)
 	}
-	held, err := s.Holds(ctx, key.ID, time.Time{})
-	if err == nil && !held {
-		err = fmt.Errorf("%s does not read back as written", s)
+	poll := awsx.Poll{Pause: s.Pause, Budget: readBackBudget}
+	for {
+		held, err := s.Holds(ctx, key.ID, time.Time{})
+		switch {
+		case held || err != nil:
+			return err
+		case !poll.Again(ctx):
+			return fmt.Errorf("%s does not read back as written", s)
+		}
 	}
-	return err
 }
+
+// readBackBudget is how long Secrets Manager gets to show what it has taken.
+// Its documentation calls it eventually consistent and names no time.
+const readBackBudget = 30 * time.Second
 
 func tagList(tags map[string]string) []types.Tag {
 	list := make([]types.Tag, 0, len(tags))

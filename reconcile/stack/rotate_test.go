@@ -405,7 +405,7 @@ iam.access-key/ci: update
   iam:TagUser
   iam:CreateAccessKey
   iam:TagUser
-  accessKey: `+one+`, which retires (older than 90d) -> a new pair, delivered to `+k.sink()+` (profile ci), `+k.sink()+`.env, GitHub acme/churn (environment production), Secrets Manager ci/key
+  accessKey: AKIA, which retires (older than 90d) -> a new pair, delivered to `+k.sink()+` (profile ci), `+k.sink()+`.env, GitHub acme/churn (environment production), Secrets Manager ci/key
 `, planned.changes())
 	if w := planned.writes(); len(w) > 0 {
 		t.Errorf("the dry run wrote: %v", w)
@@ -671,4 +671,53 @@ func TestRotationWithoutASink(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where nobody runs it for months, a key is due again before its predecessor
+// has gone: the one goes and the next comes, in as many runs as it takes.
+func TestRotationAfterALongTime(t *testing.T) {
+	alone(t)
+	k := sandboxKeyring(t, sandbox.Options{})
+	k.mustApply(t)
+	k.watch(t)
+	k.clock.advance(90 * day)
+	k.mustApply(t)
+	two := k.currentKey(t)
+
+	k.clock.advance(100 * day)
+	note := two + " is due for rotation (older than 90d), which waits for"
+	if got := strings.Join(k.mustApply(t).result(t, keyAddress).Notes, "\n"); !strings.Contains(got, note) {
+		t.Errorf("the notes do not say %q: %s", note, got)
+	}
+	k.mustBeInSync(t)
+	k.clock.advance(day)
+	k.mustApply(t)
+	three := k.currentKey(t)
+	if three == two {
+		t.Fatalf("%s has no successor", two)
+	}
+	k.mustHold(t, three, two)
+	k.mustBeInSync(t)
+}
+
+// A shared sink that loses the key while its predecessor still retires is an
+// error for as long as there is no room, and mended once there is.
+func TestKeyGoneWhileRetiring(t *testing.T) {
+	alone(t)
+	k := sandboxKeyring(t, sandbox.Options{})
+	k.mustApply(t)
+	k.clock.advance(90 * day)
+	k.mustApply(t)
+	two := k.currentKey(t)
+	k.github.Remove(keyScope, "AWS_ACCESS_KEY_ID")
+	for _, pause := range []time.Duration{time.Hour, day, time.Hour} {
+		k.clock.advance(pause)
+		if err := k.apply().failure(); err == nil || !strings.Contains(err.Error(), two+" needs a successor (not in GitHub acme/churn (environment production)") {
+			t.Errorf("after %s: %v", pause, err)
+		}
+	}
+	k.clock.advance(day)
+	k.mustApply(t)
+	k.mustHold(t, k.currentKey(t), two)
+	k.mustBeInSync(t)
 }
