@@ -367,7 +367,7 @@ func (k *AccessKey) made(live accessKeys, why string) (reconcile.Plan, error) {
 	strays, standing := live.strays(), live.standing()
 	plan := reconcile.Plan{Exists: len(strays) > 0}
 	if len(standing) >= maxKeys {
-		return reconcile.Plan{}, fmt.Errorf("the user has %d access keys already, %s, which is AWS's limit, and none of them is the stack's; "+
+		return reconcile.Plan{}, fmt.Errorf("the user has %d access keys already, %s, which is AWS's limit, and there is no room for one of the stack's; "+
 			"delete one that nobody uses (aws iam delete-access-key --user-name %s --access-key-id …) and run again",
 			len(standing), strings.Join(standing, " and "), k.user)
 	}

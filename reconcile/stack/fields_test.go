@@ -152,6 +152,7 @@ logs.log-group//test: update
 		},
 		{
 			name:   "repository scanning",
+			moto:   "the SDK leaves a false scanOnPush out, which moto takes for no change",
 			before: `ecr: {repositories: [{name: images, scanOnPush: true, encryption: {encryptionType: AES256}}]}`,
 			hand: func(ctx context.Context, t testing.TB, a *account) {
 				done(t)(a.ecr.PutImageScanningConfiguration(ctx, &ecr.PutImageScanningConfigurationInput{
