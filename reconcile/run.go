@@ -193,8 +193,8 @@ func (r *Run) apply(ctx context.Context, n *node) {
 		n.result.Status, n.result.Err = Skipped, err
 		return
 	}
-	if r.stopped(ctx) {
-		n.result.Status, n.result.Err = Skipped, ErrInterrupted
+	if err := r.stopped(ctx); err != nil {
+		n.result.Status, n.result.Err = Skipped, err
 		return
 	}
 	if err := r.write(ctx, n); err != nil {
@@ -219,7 +219,7 @@ func (r *Run) write(ctx context.Context, n *node) error {
 			return nil
 		}
 		err = fmt.Errorf("%s: %w", step.Does, awsx.Clean(err))
-		if try == unclearTries || !awsx.Unclear(err) || ctx.Err() != nil || r.stopped(ctx) {
+		if try == unclearTries || !unclear(step, err) || r.stopped(ctx) != nil {
 			return err
 		}
 		again, lookErr := r.lookFor(ctx, n, step)
@@ -230,11 +230,18 @@ func (r *Run) write(ctx context.Context, n *node) error {
 	}
 }
 
+// unclear says that a step's own call may have taken effect although it
+// failed. What a step does beside it, such as to deliver a key, is not.
+func unclear(step Step, err error) bool {
+	call, ok := errors.AsType[*awsx.CallError](err)
+	return ok && call.Call == step.Call && awsx.Unclear(call)
+}
+
 // do does n's steps in order and answers with the one that failed.
 func (r *Run) do(ctx context.Context, n *node) (Step, error) {
 	for _, s := range n.plan.Steps {
-		if r.stopped(ctx) {
-			return s, ErrInterrupted
+		if err := r.stopped(ctx); err != nil && !s.Follows {
+			return s, err
 		}
 		if o := r.opts.Observer; o != nil {
 			o.Started(n.result.ID, s.Call)
@@ -272,8 +279,8 @@ func (r *Run) lookFor(ctx context.Context, n *node, lost Step) (Plan, error) {
 func (r *Run) confirm(ctx context.Context, n *node) error {
 	poll := awsx.Poll{Pause: r.opts.Pause, Budget: confirmBudget}
 	for {
-		if r.stopped(ctx) {
-			return fmt.Errorf("written, but not read back: %w", ErrInterrupted)
+		if err := r.stopped(ctx); err != nil {
+			return fmt.Errorf("written, but not read back: %w", err)
 		}
 		plan, err := n.res.Plan(ctx)
 		if err != nil {
@@ -284,20 +291,19 @@ func (r *Run) confirm(ctx context.Context, n *node) error {
 			return nil
 		}
 		if !poll.Again(ctx) {
-			return fmt.Errorf("read back %s: aws does not show %s within %s, although %s succeeded",
-				n.result.ID, paths(plan.Steps), confirmBudget, calls(plan.Steps))
+			return fmt.Errorf("read back %s: after %s aws still differs in %s, which %s would mend; somebody else may be changing it too",
+				n.result.ID, confirmBudget, paths(plan.Steps), calls(plan.Steps))
 		}
 	}
 }
 
-func (r *Run) stopped(ctx context.Context) bool {
+// stopped says why nothing more is to be started, or nil.
+func (r *Run) stopped(ctx context.Context) error {
 	select {
 	case <-r.opts.Stop:
-		return true
-	case <-ctx.Done():
-		return true
+		return ErrInterrupted
 	default:
-		return false
+		return context.Cause(ctx)
 	}
 }
 
@@ -335,5 +341,6 @@ func calls(steps []Step) string {
 	for _, s := range steps {
 		all = append(all, s.Call)
 	}
+	slices.Sort(all)
 	return strings.Join(slices.Compact(all), ", ")
 }

@@ -28,6 +28,10 @@ type Step struct {
 	// an unclear answer its effect is looked for with patience before it is
 	// made again.
 	Once bool
+
+	// Follows marks a step that an interrupt must not keep apart from the one
+	// before it.
+	Follows bool
 }
 
 // A Plan is what one look at AWS says about a resource.

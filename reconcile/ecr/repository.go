@@ -322,7 +322,7 @@ func (r *Repository) deleteLifecycle(ctx context.Context) error {
 	_, err := r.api.DeleteLifecyclePolicy(ctx, &ecr.DeleteLifecyclePolicyInput{
 		RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
 	})
-	return err
+	return absent(err, "LifecyclePolicyNotFoundException") // the answer was lost, and the call made again
 }
 
 // principalBudget covers a principal that was created a moment ago and that
@@ -350,7 +350,7 @@ func (r *Repository) deletePolicy(ctx context.Context) error {
 	_, err := r.api.DeleteRepositoryPolicy(ctx, &ecr.DeleteRepositoryPolicyInput{
 		RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
 	})
-	return err
+	return absent(err, "RepositoryPolicyNotFoundException") // the answer was lost, and the call made again
 }
 
 func tagList(tags map[string]string) []types.Tag {

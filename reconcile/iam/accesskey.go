@@ -71,7 +71,9 @@ type AccessKey struct {
 	rotate bool
 	victim string
 
-	committed string // the key that this run has made and committed
+	// What this run has done, which reads may be slow to show.
+	marked    bool   // the start of a key
+	committed string // the key that was made
 }
 
 // ID is the key's address.
@@ -105,11 +107,12 @@ type accessKeys struct {
 	held   map[string]bool           // by id: every sink holds the pair
 	shared map[string]bool           // by id: every shared sink holds the pair
 	some   map[string]bool           // by id: a sink holds the pair
+	told   map[string]bool           // by id: a sink that can tell pairs apart holds this one
 	used   map[string]time.Time      // by id, of strays and the retiring key; zero: never
 }
 
 func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
-	live := accessKeys{held: map[string]bool{}, shared: map[string]bool{}, some: map[string]bool{}, used: map[string]time.Time{}}
+	live := accessKeys{held: map[string]bool{}, shared: map[string]bool{}, some: map[string]bool{}, told: map[string]bool{}, used: map[string]time.Time{}}
 	poll := awsx.Poll{Pause: k.env.Pause, Budget: lagBudget}
 	for {
 		if err := k.read(ctx, &live); err != nil {
@@ -160,17 +163,17 @@ const lagBudget = 5 * time.Second
 
 // lags says that what was read may be older than what was written: the record
 // does not tell of the key that this run has committed, a key that was
-// committed a moment ago is not listed, a key was marked a moment ago and is
+// committed is not listed, a key was marked a moment ago and is
 // not committed, or one was made a moment ago of which a record knows nothing.
 // Neither a second key nor a deletion may come of that, nor that the mark is
 // taken back.
 func (k *AccessKey) lags(l accessKeys) bool {
 	now := k.env.Now()
-	young := func(t time.Time) bool { return now.Sub(t) < lagBudget }
+	young := func(t time.Time) bool { return now.Sub(t).Abs() < lagBudget }
 	switch {
 	case k.committed != "" && l.record.current != k.committed:
 		return true
-	case l.record.current != "" && young(l.record.since) && !l.has(l.record.current):
+	case l.record.current != "" && !l.has(l.record.current):
 		return true
 	case young(l.record.creating):
 		return true
@@ -241,6 +244,7 @@ func (k *AccessKey) look(ctx context.Context, live *accessKeys, id string) error
 		live.held[id] = live.held[id] && held
 		live.shared[id] = live.shared[id] && (held || !s.Shared())
 		live.some[id] = live.some[id] || held
+		live.told[id] = live.told[id] || held && s.Tells()
 	}
 	return nil
 }
@@ -293,9 +297,13 @@ func (k *AccessKey) diff(live accessKeys) (reconcile.Plan, error) {
 	if err := k.checkStrays(live); err != nil {
 		return reconcile.Plan{}, err
 	}
-	if len(strays) == 1 && live.held[strays[0]] {
+	if k.committed != "" && live.record.current != k.committed {
+		// The record is older than what this run has written.
+		return reconcile.Plan{Exists: true, Steps: []reconcile.Step{k.commit(live, &k.committed)}}, nil
+	}
+	if len(strays) == 1 && live.held[strays[0]] && live.told[strays[0]] {
 		// The run died between delivery and commit.
-		return reconcile.Plan{Exists: true, Steps: []reconcile.Step{k.commit(live, &strays[0])}}, nil
+		return reconcile.Plan{Exists: true, Attrs: k.attrs(live, strays[0]), Steps: []reconcile.Step{k.commit(live, &strays[0])}}, nil
 	}
 
 	current, listed := live.find(live.record.current)
@@ -313,7 +321,7 @@ func (k *AccessKey) diff(live accessKeys) (reconcile.Plan, error) {
 		return k.blocked(live, current, why)
 	}
 	plan, err := k.made(live, why)
-	plan.Exists = true
+	plan.Exists, plan.Attrs = true, k.attrs(live, aws.ToString(current.AccessKeyId))
 	return plan, err
 }
 
@@ -375,7 +383,8 @@ func (k *AccessKey) made(live accessKeys, why string) (reconcile.Plan, error) {
 		plan.Steps = append(plan.Steps, k.remove(id, "whose secret was lost"))
 	}
 	// A mark that is fresh still says all there is to say.
-	if len(strays) > 0 || k.env.Now().Sub(live.record.creating) > freshMark || !slices.Equal(live.record.standing, standing) {
+	fresh := k.env.Now().Sub(live.record.creating).Abs() <= freshMark || k.marked && !live.record.creating.IsZero()
+	if len(strays) > 0 || !fresh || !slices.Equal(live.record.standing, standing) {
 		plan.Steps = append(plan.Steps, k.mark(live, standing))
 	}
 	var id string
@@ -433,20 +442,31 @@ func (k *AccessKey) checkStrays(live accessKeys) error {
 	default:
 		return nil
 	}
+	settled := live.record
+	settled.creating, settled.standing = time.Time{}, nil
+	drop := fmt.Sprintf("aws iam untag-user --user-name %s --tag-keys %s", k.user, keyTag)
+	if text := settled.String(); text != "" {
+		drop = fmt.Sprintf("aws iam tag-user --user-name %s --tags 'Key=%s,Value=%s'", k.user, keyTag, text)
+	}
 	return fmt.Errorf("a run was cut off at %s while it made a key whose secret is lost, and which key that is cannot be told: %s; "+
-		"delete the one that nobody uses (aws iam delete-access-key --user-name %s --access-key-id %s), or, if all of them are in use, "+
-		"drop the mark (aws iam untag-user --user-name %s --tag-keys %s), and run again",
-		date(live.record.creating), doubt, k.user, id, k.user, keyTag)
+		"if somebody uses it, take the mark back (%s); a key that nobody uses, delete (aws iam delete-access-key --user-name %s --access-key-id …); then run again",
+		date(live.record.creating), doubt, drop, k.user)
+}
+
+// attrs are what outputs may say of a key.
+func (k *AccessKey) attrs(live accessKeys, id string) map[string]string {
+	secret := "not delivered here"
+	if live.held[id] {
+		secret = "delivered to " + k.places(nil)
+	}
+	return map[string]string{"accessKeyId": id, "secretAccessKey": secret}
 }
 
 // kept is the plan for a committed key that stays.
 func (k *AccessKey) kept(live accessKeys, key types.AccessKeyMetadata) reconcile.Plan {
 	id := aws.ToString(key.AccessKeyId)
-	plan := reconcile.Plan{Exists: true, Attrs: map[string]string{"accessKeyId": id}}
-	if live.held[id] {
-		plan.Attrs["secretAccessKey"] = "delivered to " + k.places(nil)
-	} else {
-		plan.Attrs["secretAccessKey"] = "not delivered here"
+	plan := reconcile.Plan{Exists: true, Attrs: k.attrs(live, id)}
+	if !live.held[id] {
 		plan.Notes = append(plan.Notes, fmt.Sprintf("the secret of %s is not in %s here; AWS does not tell it twice, so for a new pair run churn-reconcile rotate",
 			id, k.places(func(s sink.Sink) bool { return !s.Shared() })))
 	}
@@ -522,13 +542,9 @@ func (k *AccessKey) adopted(live accessKeys) reconcile.Plan {
 			break
 		}
 	}
-	secret := "not delivered here"
-	if live.held[id] {
-		secret = "delivered to " + k.places(nil)
-	}
 	return reconcile.Plan{
 		Exists: true,
-		Attrs:  map[string]string{"accessKeyId": id, "secretAccessKey": secret},
+		Attrs:  k.attrs(live, id),
 		Notes: []string{fmt.Sprintf("adopted %s, which stood before: its secret was not delivered here, and AWS does not tell it twice; "+
 			"for a pair of the stack's own delete it and run again", strings.Join(ids, " and "))},
 	}
@@ -577,7 +593,11 @@ func (k *AccessKey) mark(live accessKeys, standing []string) reconcile.Step {
 		Call: "iam:TagUser", Does: "mark the start of " + k.ID().String(),
 		Do: func(ctx context.Context) error {
 			r.creating, r.standing = k.env.Now(), standing
-			return k.write(ctx, r)
+			if err := k.write(ctx, r); err != nil {
+				return err
+			}
+			k.marked = true
+			return nil
 		},
 	}
 }
@@ -595,6 +615,10 @@ func (k *AccessKey) note(r record, does string) reconcile.Step {
 	}
 }
 
+// undoLimit bounds the deletion of a key that nobody has the secret of, which
+// not even an interrupt keeps from being tried.
+const undoLimit = 10 * time.Second
+
 func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.Step {
 	diff := reconcile.Diff{Path: "accessKey", After: "a new pair, delivered to " + k.places(nil)}
 	succeeds := live.has(live.record.current)
@@ -605,8 +629,12 @@ func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.
 		Call: "iam:CreateAccessKey", Does: "create " + k.ID().String(), Once: true,
 		Diffs: []reconcile.Diff{diff},
 		Do: func(ctx context.Context) error {
-			out, err := k.api.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &k.user}, once)
-			if err != nil {
+			var out *iam.CreateAccessKeyOutput
+			create := onceVisible(k.env, func(ctx context.Context) (err error) {
+				out, err = k.api.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &k.user}, once)
+				return err
+			})
+			if err := create(ctx); err != nil {
 				return err
 			}
 			key := sink.Key{
@@ -614,7 +642,8 @@ func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.
 				Secret: sink.NewSecret(aws.ToString(out.AccessKey.SecretAccessKey)),
 			}
 			*made = key.ID
-			if err = k.prove(ctx, key); err != nil {
+			err := k.prove(ctx, key)
+			if err != nil {
 				err = fmt.Errorf("prove that %s works: %w", key.ID, awsx.Clean(err))
 			} else if err = k.deliver(ctx, key); err == nil || succeeds {
 				// A sink that has taken a successor, or a half of it, has lost
@@ -624,8 +653,12 @@ func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.
 			}
 			// Nobody has a use for the pair now. If this fails too, the next
 			// run finds the key by the mark.
-			_, undo := k.api.DeleteAccessKey(context.WithoutCancel(ctx), &iam.DeleteAccessKeyInput{UserName: &k.user, AccessKeyId: &key.ID})
-			return errors.Join(err, awsx.Clean(undo))
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+			defer cancel()
+			if _, undo := k.api.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &k.user, AccessKeyId: &key.ID}); undo != nil {
+				err = errors.Join(err, fmt.Errorf("delete %s again: %w", key.ID, awsx.Clean(undo)))
+			}
+			return err
 		},
 	}
 }
@@ -641,7 +674,7 @@ func (k *AccessKey) deliver(ctx context.Context, key sink.Key) error {
 
 func (k *AccessKey) commit(live accessKeys, made *string) reconcile.Step {
 	return reconcile.Step{
-		Call: "iam:TagUser", Does: "commit " + k.ID().String(),
+		Call: "iam:TagUser", Does: "commit " + k.ID().String(), Follows: true,
 		Do: func(ctx context.Context) error {
 			r := record{
 				current: *made, since: k.env.Now(),

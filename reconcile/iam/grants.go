@@ -40,9 +40,8 @@ type grantCalls struct {
 	deleteBoundary func(ctx context.Context) error
 }
 
-// grantSteps lists the steps from live to want: what is allowed is widened
-// before it is narrowed, so that a policy that is replaced by another leaves
-// no gap.
+// grantSteps lists the steps from live to want. Policies come before others
+// go, so that one that is replaced by another leaves no gap.
 func grantSteps(id spec.ID, needs []spec.ID, env reconcile.Env, want wantGrants, live grants, calls grantCalls) ([]reconcile.Step, error) {
 	var steps []reconcile.Step
 	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {

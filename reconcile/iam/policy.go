@@ -200,7 +200,7 @@ func (p *Policy) diff(live *managedPolicy, others []types.PolicyVersion) ([]reco
 					{Path: "versions[" + aws.ToString(oldest) + "]", Before: "the oldest, making room for the new one"},
 				}, func(ctx context.Context) error {
 					_, err := p.api.DeletePolicyVersion(ctx, &iam.DeletePolicyVersionInput{PolicyArn: arn, VersionId: oldest})
-					return err
+					return gone(err)
 				})
 			}
 			step("iam:CreatePolicyVersion", "write a version of", document, p.createVersion)

@@ -187,8 +187,11 @@ func (r *Role) diff(live *role) ([]reconcile.Step, error) {
 		return nil, err
 	}
 	if !exists {
-		for i := range granted {
-			granted[i].Do = onceVisible(r.env, granted[i].Do)
+		for i, step := range granted {
+			// Attaching has a patience of its own, which knows better.
+			if !strings.HasPrefix(step.Call, "iam:Attach") {
+				granted[i].Do = onceVisible(r.env, step.Do)
+			}
 		}
 	}
 	return append(steps, granted...), nil

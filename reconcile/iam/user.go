@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -198,8 +199,11 @@ func (u *User) diff(live user) ([]reconcile.Step, error) {
 		return nil, err
 	}
 	if !exists {
-		for i := range granted {
-			granted[i].Do = onceVisible(u.env, granted[i].Do)
+		for i, step := range granted {
+			// Attaching has a patience of its own, which knows better.
+			if !strings.HasPrefix(step.Call, "iam:Attach") {
+				granted[i].Do = onceVisible(u.env, step.Do)
+			}
 		}
 	}
 	return append(steps, granted...), nil

@@ -48,6 +48,8 @@ func (s *fileSink) String() string { return s.name }
 // Check makes an empty file beside the one to be written and takes it away
 // again: permissions, read-only mounts and missing folders all show.
 func (s *fileSink) Check(context.Context) error {
+	s.files.mu.Lock()
+	defer s.files.mu.Unlock()
 	path, err := s.target()
 	if err != nil {
 		return err
@@ -76,6 +78,8 @@ func (s *fileSink) Check(context.Context) error {
 }
 
 func (*fileSink) Shared() bool { return false }
+
+func (*fileSink) Tells() bool { return true }
 
 func (s *fileSink) Holds(_ context.Context, id string, _ time.Time) (bool, error) {
 	s.files.mu.Lock()

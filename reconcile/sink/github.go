@@ -59,6 +59,8 @@ func (s *githubSink) String() string {
 
 func (*githubSink) Shared() bool { return true }
 
+func (*githubSink) Tells() bool { return false }
+
 // probe is the secret that Check writes and takes away. Of an empty value
 // there is nothing to learn, should it stay behind.
 const probe = "CHURN_RECONCILE_WRITE_CHECK"

@@ -48,6 +48,9 @@ func (s *SecretsManager) String() string { return "Secrets Manager " + s.Name }
 // Shared is true: there is one secret of a name in an account and region.
 func (*SecretsManager) Shared() bool { return true }
 
+// Tells is true.
+func (*SecretsManager) Tells() bool { return true }
+
 // Check makes the secret, without a value, or puts the stack's tags on it. A
 // secret that exists takes a value under a label that nobody reads, which
 // shows that it can be written, its KMS key included.

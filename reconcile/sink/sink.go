@@ -38,6 +38,9 @@ type Sink interface {
 	// so that a pair that is not there is missing. A file is not: it may be
 	// on another machine.
 	Shared() bool
+	// Tells says that Holds knows one pair from another. GitHub shows a date
+	// and nothing else, so that any later pair looks like the one asked for.
+	Tells() bool
 	// Check says whether a delivery would be let in, before there is a key
 	// to lose.
 	Check(context.Context) error

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -153,7 +154,7 @@ func verify(caller func() (arn.ARN, error), s *spec.Spec) func() error {
 		}
 		answer <- err
 	}()
-	return func() error { return <-answer }
+	return sync.OnceValue(func() error { return <-answer })
 }
 
 func whoami(ctx context.Context, cfg aws.Config) (arn.ARN, error) {

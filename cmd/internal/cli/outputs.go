@@ -83,6 +83,9 @@ func readOutputs(ctx context.Context, env Env, aws awsFlags, log logFlags, file 
 	if err := st.Verify(); err != nil {
 		return nil, session.explain(err)
 	}
+	if session.interrupted() {
+		return nil, session.explain(reconcile.ErrInterrupted)
+	}
 	var errs []error
 	for _, res := range look.Results() {
 		if res.Status == reconcile.Failed {
