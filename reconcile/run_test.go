@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -285,7 +286,11 @@ func TestFailureSkipsDependents(t *testing.T) {
 }
 
 // errUnclear is an answer that may hide an effect.
-var errUnclear = fmt.Errorf("answer lost: %w", io.ErrUnexpectedEOF)
+var errUnclear = lost("s3:Tag")
+
+func lost(call string) error {
+	return fmt.Errorf("answer lost: %w", &awsx.CallError{Call: call, Err: io.ErrUnexpectedEOF})
+}
 
 func TestUnclearAnswers(t *testing.T) {
 	first := func(call string, time int) error {
@@ -314,6 +319,14 @@ func TestUnclearAnswers(t *testing.T) {
 		{"once: it had an effect, which five looks do not show", func(f *fake) { f.do, f.lost, f.once, f.lag = first, true, true, 5 }, 1, reconcile.Done},
 		{"for good, without an effect", func(f *fake) { f.do = always }, 4, reconcile.Failed},
 		{"for good, with one", func(f *fake) { f.do, f.lost = always, true }, 1, reconcile.Done},
+		{"another call's answer is unclear", func(f *fake) {
+			f.do = func(call string, _ int) error {
+				if call == "s3:Tag" {
+					return lost("sts:GetCallerIdentity")
+				}
+				return nil
+			}
+		}, 1, reconcile.Failed},
 		{"it is clear", func(f *fake) { f.do = func(string, int) error { return errors.New("denied") } }, 0, reconcile.Failed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -364,7 +377,7 @@ func TestConfirm(t *testing.T) {
 		r.Apply(t.Context())
 		wantStatuses(t, r, map[string]reconcile.Status{"a": reconcile.Failed, "b": reconcile.Skipped})
 		err := errorOf(t, r, "a")
-		for _, want := range []string{"path.s3:Create", "s3:Create succeeded", "2m0s", "s3.bucket/a"} {
+		for _, want := range []string{"path.s3:Create", "which s3:Create would mend", "2m0s", "s3.bucket/a"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("the error does not say %q: %v", want, err)
 			}
