@@ -332,6 +332,9 @@ func paths(steps []Step) string {
 		for _, d := range s.Diffs {
 			all = append(all, d.Path)
 		}
+		if len(s.Diffs) == 0 {
+			all = append(all, s.Does)
+		}
 	}
 	return strings.Join(all, ", ")
 }

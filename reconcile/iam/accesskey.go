@@ -205,6 +205,9 @@ func (k *AccessKey) read(ctx context.Context, live *accessKeys) error {
 		return nil
 	}
 	var err error
+	if _, _, _, err = k.env.Tags(nil).Diff(base.tags); err != nil {
+		return err // another stack's user, and so another stack's key
+	}
 	live.ours = base.tags[reconcile.Mark] == k.env.Stack
 	live.record, err = parseRecord(base.tags[keyTag])
 	return err
@@ -676,12 +679,12 @@ func (k *AccessKey) commit(live accessKeys, made *string) reconcile.Step {
 	return reconcile.Step{
 		Call: "iam:TagUser", Does: "commit " + k.ID().String(), Follows: true,
 		Do: func(ctx context.Context) error {
-			r := record{
-				current: *made, since: k.env.Now(),
-				retiring: live.record.retiring, superseded: live.record.superseded, inactive: live.record.inactive,
-			}
-			if live.has(live.record.current) {
-				r.retiring, r.superseded, r.inactive = live.record.current, r.since, time.Time{}
+			r := record{current: *made, since: k.env.Now()}
+			switch was := live.record; {
+			case live.has(was.current):
+				r.retiring, r.superseded = was.current, r.since
+			case live.has(was.retiring):
+				r.retiring, r.superseded, r.inactive = was.retiring, was.superseded, was.inactive
 			}
 			if err := k.write(ctx, r); err != nil {
 				return err

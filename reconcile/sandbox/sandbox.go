@@ -17,6 +17,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"sync"
@@ -97,6 +99,14 @@ func New(o Options) (*Server, error) {
 	if s.file != "" {
 		if err := s.load(); err != nil {
 			return nil, err
+		}
+		// Found out at the first write, it would be one that took effect.
+		probe, err := os.CreateTemp(filepath.Dir(s.file), ".churn-sandbox-*")
+		if err != nil {
+			return nil, fmt.Errorf("sandbox state: %s cannot be written: %w", s.file, err)
+		}
+		if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+			return nil, fmt.Errorf("sandbox state: %w", err)
 		}
 	}
 	if s.account == "" {

@@ -433,9 +433,20 @@ func TestStateThatIsNone(t *testing.T) {
 	}
 }
 
-// TestStateThatCannotBeKept: a call whose effect cannot be kept is no success.
+// A place where no state can be kept is found out before there is any, and one
+// that goes later makes no success of a call whose effect is not kept.
 func TestStateThatCannotBeKept(t *testing.T) {
-	e := serve(t, Options{State: filepath.Join(t.TempDir(), "no", "such", "folder", "state.json")})
+	if _, err := New(Options{State: filepath.Join(t.TempDir(), "no", "such", "folder", "state.json")}); err == nil {
+		t.Error("a state in a folder that does not exist is taken")
+	}
+	dir := filepath.Join(t.TempDir(), "goes")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	e := serve(t, Options{State: filepath.Join(dir, "state.json")})
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
 	_, err := e.iam().CreateUser(t.Context(), &iam.CreateUserInput{UserName: aws.String("u")})
 	wantCode(t, err, "InternalError")
 }

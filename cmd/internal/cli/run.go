@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -80,6 +81,9 @@ func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 	sinks, err := parseReportSinks(f.outputs)
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(sinks, func(s reportSink) bool { return s.path != "" && s.path == f.spec.file }) {
+		return fmt.Errorf("-o would write a report over the spec %s", f.spec.file)
 	}
 	file, err := f.spec.load(env)
 	if err != nil {
@@ -272,6 +276,8 @@ func parseReportSinks(values []string) ([]reportSink, error) {
 		}
 		if !named {
 			toStdout++
+		} else if err := checkReportPath(path, sinks); err != nil {
+			return nil, fmt.Errorf("-o %s: %w", v, err)
 		}
 		sinks = append(sinks, reportSink{format, path})
 	}
@@ -282,6 +288,19 @@ func parseReportSinks(values []string) ([]reportSink, error) {
 		sinks = append(sinks, reportSink{format: "text"})
 	}
 	return sinks, nil
+}
+
+// checkReportPath finds out before anything is done whether a report could not
+// be written after it.
+func checkReportPath(path string, others []reportSink) error {
+	if slices.ContainsFunc(others, func(s reportSink) bool { return s.path == path }) {
+		return errors.New("the same file is named twice")
+	}
+	probe, err := os.CreateTemp(filepath.Dir(path), ".churn-reconcile-*")
+	if err != nil {
+		return fmt.Errorf("the report could not be written: %w", errors.Unwrap(err))
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 func writeReports(env Env, f logFlags, sinks []reportSink, r *reconcile.Report) error {

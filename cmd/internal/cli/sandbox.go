@@ -34,6 +34,9 @@ Terraform. Nothing is checked but AWS's rules: any credentials will do.`,
 			if err := log.check(); err != nil {
 				return err
 			}
+			if listen == "" {
+				return errors.New("--listen is given without a value")
+			}
 			server, err := sandbox.New(sandbox.Options{State: state, Log: log.logger(env.Stderr)})
 			if err != nil {
 				return err
