@@ -306,7 +306,9 @@ func (k *AccessKey) diff(live accessKeys) (reconcile.Plan, error) {
 	}
 	if len(strays) == 1 && live.held[strays[0]] && live.told[strays[0]] {
 		// The run died between delivery and commit.
-		return reconcile.Plan{Exists: true, Attrs: k.attrs(live, strays[0]), Steps: []reconcile.Step{k.commit(live, &strays[0])}}, nil
+		commit := k.commit(live, &strays[0])
+		commit.Diffs = []reconcile.Diff{{Path: "accessKey", Before: orNil(live.record.current), After: strays[0] + ", which was delivered already"}}
+		return reconcile.Plan{Exists: true, Attrs: k.attrs(live, strays[0]), Steps: []reconcile.Step{commit}}, nil
 	}
 
 	current, listed := live.find(live.record.current)
@@ -500,11 +502,11 @@ func (k *AccessKey) retire(live accessKeys, plan *reconcile.Plan) {
 	switch {
 	case !listed:
 		after.retiring, after.superseded, after.inactive = "", time.Time{}, time.Time{}
-		plan.Steps = append(plan.Steps, k.note(after, "forget "+r.retiring+", which is gone, for"))
+		plan.Steps = append(plan.Steps, k.note(r, after, "forget "+r.retiring+", which is gone, for"))
 	case key.Status == types.StatusTypeActive && !r.inactive.IsZero():
 		// Somebody needed it back.
 		after.superseded, after.inactive = k.asOf, time.Time{}
-		plan.Steps = append(plan.Steps, k.note(after, "begin again to retire "+r.retiring+" of"))
+		plan.Steps = append(plan.Steps, k.note(r, after, "begin again to retire "+r.retiring+" of"))
 	case key.Status == types.StatusTypeActive:
 		idle := r.superseded
 		if live.used[r.retiring].After(idle) {
@@ -515,15 +517,15 @@ func (k *AccessKey) retire(live accessKeys, plan *reconcile.Plan) {
 			return
 		}
 		after.inactive = k.asOf
-		plan.Steps = append(plan.Steps, k.setStatus("keys["+r.retiring+"].status", r.retiring, types.StatusTypeInactive), k.note(after, "note the retirement of "+r.retiring+" of"))
+		plan.Steps = append(plan.Steps, k.setStatus("keys["+r.retiring+"].status", r.retiring, types.StatusTypeInactive), k.note(r, after, "note the retirement of "+r.retiring+" of"))
 	case r.inactive.IsZero():
 		after.inactive = k.asOf
-		plan.Steps = append(plan.Steps, k.note(after, "note the retirement of "+r.retiring+" of"))
+		plan.Steps = append(plan.Steps, k.note(r, after, "note the retirement of "+r.retiring+" of"))
 	case !k.retired(live):
 		plan.Notes = append(plan.Notes, fmt.Sprintf("%s, which was succeeded, is inactive and will be deleted from %s on", r.retiring, date(r.inactive.Add(k.retireAfter))))
 	default:
 		after.retiring, after.superseded, after.inactive = "", time.Time{}, time.Time{}
-		plan.Steps = append(plan.Steps, k.remove(r.retiring, "which was succeeded"), k.note(after, "forget "+r.retiring+" of"))
+		plan.Steps = append(plan.Steps, k.remove(r.retiring, "which was succeeded"), k.note(r, after, "forget "+r.retiring+" of"))
 	}
 }
 
@@ -607,14 +609,16 @@ func (k *AccessKey) mark(live accessKeys, standing []string) reconcile.Step {
 
 // settle takes back a mark that no key followed and none will.
 func (k *AccessKey) settle(r record) reconcile.Step {
-	r.creating, r.standing = time.Time{}, nil
-	return k.note(r, "take back the mark on")
+	after := r
+	after.creating, after.standing = time.Time{}, nil
+	return k.note(r, after, "take back the mark on")
 }
 
-func (k *AccessKey) note(r record, does string) reconcile.Step {
+func (k *AccessKey) note(before, after record, does string) reconcile.Step {
 	return reconcile.Step{
 		Call: "iam:TagUser", Does: does + " " + k.ID().String(),
-		Do: func(ctx context.Context) error { return k.write(ctx, r) },
+		Diffs: []reconcile.Diff{{Path: "tags." + keyTag, Before: orNil(before.String()), After: after.String()}},
+		Do:    func(ctx context.Context) error { return k.write(ctx, after) },
 	}
 }
 
