@@ -167,3 +167,11 @@ func natural(a, b string) int {
 func digits(s string) int {
 	return len(s) - len(strings.TrimLeft(s, "0123456789"))
 }
+
+// OrNil is s as a leaf of a tree, or nil for text that is not there.
+func OrNil(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

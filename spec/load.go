@@ -210,6 +210,10 @@ func (f *File) placeholder() Identity {
 	return id
 }
 
+// Preview is the spec as it is without credentials: where the file names no
+// account or region, placeholders stand in its ARNs. The error is Problems.
+func (f *File) Preview() (*Spec, error) { return f.bind(f.placeholder()) }
+
 // Check says what is wrong with the spec without knowing the account that it
 // will run in: nil or Problems.
 func (f *File) Check() error { return f.checked }

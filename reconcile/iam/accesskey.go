@@ -307,7 +307,7 @@ func (k *AccessKey) diff(live accessKeys) (reconcile.Plan, error) {
 	if len(strays) == 1 && live.held[strays[0]] && live.told[strays[0]] {
 		// The run died between delivery and commit.
 		commit := k.commit(live, &strays[0])
-		commit.Diffs = []reconcile.Diff{{Path: "accessKey", Before: orNil(live.record.current), After: strays[0] + ", which was delivered already"}}
+		commit.Diffs = []reconcile.Diff{{Path: "accessKey", Before: reconcile.OrNil(live.record.current), After: strays[0] + ", which was delivered already"}}
 		return reconcile.Plan{Exists: true, Attrs: k.attrs(live, strays[0]), Steps: []reconcile.Step{commit}}, nil
 	}
 
@@ -617,7 +617,7 @@ func (k *AccessKey) settle(r record) reconcile.Step {
 func (k *AccessKey) note(before, after record, does string) reconcile.Step {
 	return reconcile.Step{
 		Call: "iam:TagUser", Does: does + " " + k.ID().String(),
-		Diffs: []reconcile.Diff{{Path: "tags." + keyTag, Before: orNil(before.String()), After: after.String()}},
+		Diffs: []reconcile.Diff{{Path: "tags." + keyTag, Before: reconcile.OrNil(before.String()), After: after.String()}},
 		Do:    func(ctx context.Context) error { return k.write(ctx, after) },
 	}
 }

@@ -53,7 +53,7 @@ func grantSteps(id spec.ID, needs []spec.ID, env reconcile.Env, want wantGrants,
 	}
 
 	if want.boundary != nil && *want.boundary != live.boundary {
-		diffs := reconcile.Compare("permissionsBoundary", orNil(live.boundary), orNil(*want.boundary))
+		diffs := reconcile.Compare("permissionsBoundary", reconcile.OrNil(live.boundary), reconcile.OrNil(*want.boundary))
 		if *want.boundary == "" {
 			step("iam:Delete"+calls.kind+"PermissionsBoundary", "remove the permissions boundary of", diffs, calls.deleteBoundary)
 		} else {
@@ -166,11 +166,4 @@ func boundaryARN(b *types.AttachedPermissionsBoundary) string {
 		return ""
 	}
 	return aws.ToString(b.PermissionsBoundaryArn)
-}
-
-func orNil(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
 }

@@ -201,9 +201,9 @@ func (r *Role) diff(live *role) ([]reconcile.Step, error) {
 func (r *Role) attributes(live *role) []reconcile.Diff {
 	before, after := map[string]any{}, map[string]any{}
 	if r.want.Description != nil {
-		after["description"] = orNil(*r.want.Description)
+		after["description"] = reconcile.OrNil(*r.want.Description)
 		if live != nil {
-			before["description"] = orNil(live.description)
+			before["description"] = reconcile.OrNil(live.description)
 		}
 	}
 	if r.want.MaxSessionDuration != nil {
@@ -213,7 +213,7 @@ func (r *Role) attributes(live *role) []reconcile.Diff {
 		}
 	}
 	if live == nil && r.want.PermissionsBoundary != nil {
-		after["permissionsBoundary"] = orNil(*r.want.PermissionsBoundary)
+		after["permissionsBoundary"] = reconcile.OrNil(*r.want.PermissionsBoundary)
 	}
 	return reconcile.Compare("", before, after)
 }

@@ -142,7 +142,7 @@ func (g *LogGroup) diff(live logGroup) ([]reconcile.Step, error) {
 				class, g.want.LogGroupClass, class)
 		}
 		if g.want.KMSKeyID != nil {
-			diffs := reconcile.Compare("kmsKeyId", orNil(aws.ToString(was.KmsKeyId)), orNil(*g.want.KMSKeyID))
+			diffs := reconcile.Compare("kmsKeyId", reconcile.OrNil(aws.ToString(was.KmsKeyId)), reconcile.OrNil(*g.want.KMSKeyID))
 			if *g.want.KMSKeyID == "" {
 				step("logs:DisassociateKmsKey", "take the key off", diffs, g.disassociate)
 			} else {
@@ -224,11 +224,4 @@ func (g *LogGroup) putRetention(ctx context.Context) error {
 func (g *LogGroup) deleteRetention(ctx context.Context) error {
 	_, err := g.api.DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: &g.want.Name})
 	return err
-}
-
-func orNil(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
 }

@@ -220,7 +220,7 @@ func (b *Bucket) diff(live bucket) ([]reconcile.Step, error) {
 
 	if b.want.ObjectOwnership != "" {
 		step("s3:PutBucketOwnershipControls", "set the object ownership of",
-			reconcile.Compare("objectOwnership", orNil(string(live.objectOwnership)), b.want.ObjectOwnership), b.putOwnership)
+			reconcile.Compare("objectOwnership", reconcile.OrNil(string(live.objectOwnership)), b.want.ObjectOwnership), b.putOwnership)
 	}
 	if want := b.want.PublicAccessBlock; want != nil {
 		step("s3:PutPublicAccessBlock", "set the public access block of",
@@ -242,7 +242,7 @@ func (b *Bucket) diff(live bucket) ([]reconcile.Step, error) {
 	}
 	if b.want.Versioning != "" {
 		step("s3:PutBucketVersioning", "set the versioning of",
-			reconcile.Compare("versioning", orNil(string(live.versioning)), b.want.Versioning), b.putVersioning)
+			reconcile.Compare("versioning", reconcile.OrNil(string(live.versioning)), b.want.Versioning), b.putVersioning)
 	}
 	if b.want.Encryption != nil {
 		rule := encryptionRule(live.encryption, b.want.Encryption)
@@ -451,11 +451,4 @@ func tagSet(tags map[string]string) []types.Tag {
 		set = append(set, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
 	}
 	return set
-}
-
-func orNil(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
 }

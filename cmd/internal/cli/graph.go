@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -27,7 +26,7 @@ func newGraph(env Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := file.Bind(spec.Identity{Account: cmp.Or(file.Account(), "000000000000"), Region: cmp.Or(file.Region(), "us-east-1")})
+			s, err := file.Preview()
 			if err != nil {
 				return err
 			}

@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 func newValidate(env Env) *cobra.Command {
@@ -20,7 +17,7 @@ func newValidate(env Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := file.Bind(spec.Identity{Account: cmp.Or(file.Account(), "000000000000"), Region: cmp.Or(file.Region(), "us-east-1")})
+			s, err := file.Preview()
 			if err != nil {
 				return err
 			}
