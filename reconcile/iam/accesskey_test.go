@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -43,25 +41,36 @@ var now = time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC)
 
 func ago(d time.Duration) time.Time { return now.Add(-d) }
 
-func key(id string, age time.Duration) types.AccessKeyMetadata {
-	return types.AccessKeyMetadata{AccessKeyId: aws.String(id), CreateDate: aws.Time(ago(age)), Status: types.StatusTypeActive}
-}
+// A fact is what else is known of a key.
+type fact func(*userKey)
 
-func inactive(id string, age time.Duration) types.AccessKeyMetadata {
-	k := key(id, age)
-	k.Status = types.StatusTypeInactive
+var (
+	delivered fact = func(k *userKey) { k.delivered, k.shared, k.partly, k.certain = true, true, true, true }
+	// Every sink has it, or another pair of its date.
+	dated fact = func(k *userKey) { k.delivered, k.shared, k.partly = true, true, true }
+	// It may be in the files of another machine.
+	elsewhere fact = func(k *userKey) { k.shared = true }
+	vaulted   fact = func(k *userKey) { k.shared, k.partly, k.certain = true, true, true }
+	partly    fact = func(k *userKey) { k.partly = true }
+)
+
+func used(at time.Time) fact { return func(k *userKey) { k.used = at } }
+
+func key(id string, age time.Duration, facts ...fact) userKey {
+	k := userKey{id: id, created: ago(age), active: true}
+	for _, is := range facts {
+		is(&k)
+	}
 	return k
 }
 
-func keys(k ...types.AccessKeyMetadata) []types.AccessKeyMetadata { return k }
-
-func is(ids ...string) map[string]bool {
-	m := map[string]bool{}
-	for _, id := range ids {
-		m[id] = true
-	}
-	return m
+func inactive(id string, age time.Duration, facts ...fact) userKey {
+	k := key(id, age, facts...)
+	k.active = false
+	return k
 }
+
+func keys(k ...userKey) []userKey { return k }
 
 // Each case has a twin beside it that differs in the one thing that decides.
 func TestAccessKeyDiff(t *testing.T) {
@@ -95,7 +104,7 @@ func TestAccessKeyDiff(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		live   accessKeys
-		rotate bool   // with the current key as victim
+		rotate bool   // the current key, by command
 		never  bool   // no rotateAfter
 		id     string // the id for outputs
 		secret string // what outputs say of the secret; "": delivered
@@ -110,7 +119,7 @@ func TestAccessKeyDiff(t *testing.T) {
 			notes: []string{"adopted AKIAFOREIGN, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own delete it and run again"},
 		},
 		{
-			name: "a key that stood before, in the sinks", live: accessKeys{keys: keys(key(foreign, day)), held: is(foreign), shared: is(foreign)},
+			name: "a key that stood before, in the sinks", live: accessKeys{keys: keys(key(foreign, day, delivered))},
 			id:    foreign,
 			notes: []string{"adopted AKIAFOREIGN, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own delete it and run again"},
 		},
@@ -127,26 +136,26 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 
 		{
-			name: "committed", live: accessKeys{record: committed, keys: keys(key(current, 10*day)), held: is(current), shared: is(current)},
+			name: "committed", live: accessKeys{record: committed, keys: keys(key(current, 10*day, delivered))},
 			id: current, notes: []string{next(10 * day)},
 		},
 		{
 			name: "committed, and never to be rotated", never: true,
-			live: accessKeys{record: committed, keys: keys(key(current, 900*day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: committed, keys: keys(key(current, 900*day, delivered))},
 			id:   current,
 		},
 		{
 			name: "committed, beside a key of somebody's",
-			live: accessKeys{record: committed, keys: keys(key(current, 10*day), key(foreign, day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: committed, keys: keys(key(current, 10*day, delivered), key(foreign, day))},
 			id:   current, notes: []string{next(10 * day)},
 		},
 		{
-			name: "committed and inactive", live: accessKeys{record: committed, keys: keys(inactive(current, 10*day)), held: is(current), shared: is(current)},
+			name: "committed and inactive", live: accessKeys{record: committed, keys: keys(inactive(current, 10*day, delivered))},
 			id: current, steps: []string{"make AKIACURRENT active of"}, notes: []string{next(10 * day)},
 		},
 		{
 			name: "committed, delivered on another machine",
-			live: accessKeys{record: committed, keys: keys(key(current, 10*day)), shared: is(current)},
+			live: accessKeys{record: committed, keys: keys(key(current, 10*day, elsewhere))},
 			id:   current, secret: "not delivered here",
 			notes: []string{
 				"the secret of AKIACURRENT is not in credentials here; AWS does not tell it twice, so for a new pair run churn-reconcile rotate",
@@ -173,26 +182,26 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 
 		{
-			name: "a day before it is due", live: accessKeys{record: committed, keys: keys(key(current, 89*day)), held: is(current), shared: is(current)},
+			name: "a day before it is due", live: accessKeys{record: committed, keys: keys(key(current, 89*day, delivered))},
 			id: current, notes: []string{next(89 * day)},
 		},
 		{
-			name: "a second before it is due", live: accessKeys{record: committed, keys: keys(key(current, 90*day-time.Second)), held: is(current), shared: is(current)},
+			name: "a second before it is due", live: accessKeys{record: committed, keys: keys(key(current, 90*day-time.Second, delivered))},
 			id: current, notes: []string{next(90*day - time.Second)},
 		},
 		{
 			id:   current,
-			name: "due by its age", live: accessKeys{record: committed, keys: keys(key(current, 90*day)), held: is(current), shared: is(current)},
+			name: "due by its age", live: accessKeys{record: committed, keys: keys(key(current, 90*day, delivered))},
 			steps: successor,
 		},
 		{
 			id:   current,
-			name: "due by command", live: accessKeys{record: committed, keys: keys(key(current, time.Hour)), held: is(current), shared: is(current)},
+			name: "due by command", live: accessKeys{record: committed, keys: keys(key(current, time.Hour, delivered))},
 			rotate: true, steps: successor,
 		},
 		{
 			name: "due by its age, and no room for a successor",
-			live: accessKeys{record: committed, keys: keys(key(current, 90*day), key(foreign, day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: committed, keys: keys(key(current, 90*day, delivered), key(foreign, day))},
 			err: []string{
 				"AKIACURRENT needs a successor (older than 90d)", "a key that is not the stack's, AKIAFOREIGN, ",
 				"aws iam delete-access-key --user-name ci --access-key-id AKIAFOREIGN)",
@@ -215,13 +224,13 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 		{
 			name: "marked for a successor that is due no more",
-			live: accessKeys{record: marked(time.Hour, current), keys: keys(key(current, 10*day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: marked(time.Hour, current), keys: keys(key(current, 10*day, delivered))},
 			id:   current, steps: []string{"take back the mark on"}, notes: []string{next(10 * day)},
 		},
 		{
 			id:    current,
 			name:  "marked for a successor that is still due",
-			live:  accessKeys{record: marked(time.Hour, current), keys: keys(key(current, 91*day)), held: is(current), shared: is(current)},
+			live:  accessKeys{record: marked(time.Hour, current), keys: keys(key(current, 91*day, delivered))},
 			steps: successor,
 		},
 		{
@@ -230,12 +239,12 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 		{
 			name:  "lost after it was delivered to one sink",
-			live:  accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour)), shared: is(stray), some: is(stray), told: is(stray)},
+			live:  accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour, vaulted))},
 			steps: []string{deleteStray, mark, create, commit},
 		},
 		{
 			name: "perhaps delivered to sinks that only tell dates, and not committed",
-			live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour)), held: is(stray), shared: is(stray), some: is(stray)},
+			live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour, dated))},
 			steps: []string{
 				"delete AKIASTRAY, whose secret was lost, of", "mark the start of", "create", "commit",
 			},
@@ -243,7 +252,7 @@ func TestAccessKeyDiff(t *testing.T) {
 		{
 			id:    stray,
 			name:  "delivered to every sink, and not committed",
-			live:  accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour)), held: is(stray), shared: is(stray), some: is(stray), told: is(stray)},
+			live:  accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour, delivered))},
 			steps: []string{commit},
 		},
 		{
@@ -263,14 +272,13 @@ func TestAccessKeyDiff(t *testing.T) {
 			err: []string{"too far from that"},
 		},
 		{
-			name: "lost, and used", live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour)), used: map[string]time.Time{stray: ago(time.Minute)}},
+			name: "lost, and used", live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour, used(ago(time.Minute))))},
 			err: []string{"AKIASTRAY has been used", "aws iam delete-access-key --user-name ci --access-key-id …"},
 		},
 		{
 			name: "lost, and used out of a sink",
 			live: accessKeys{
-				record: marked(time.Hour), keys: keys(key(stray, time.Hour)), some: is(stray),
-				used: map[string]time.Time{stray: ago(time.Minute)},
+				record: marked(time.Hour), keys: keys(key(stray, time.Hour, partly, used(ago(time.Minute)))),
 			},
 			steps: []string{deleteStray, mark, create, commit},
 		},
@@ -280,7 +288,7 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 		{
 			name: "which of two, although one is delivered",
-			live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour), key(foreign, time.Hour)), held: is(stray), shared: is(stray), some: is(stray), told: is(stray)},
+			live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour, delivered), key(foreign, time.Hour))},
 			err:  []string{"2 keys that could be it"},
 		},
 
@@ -288,8 +296,7 @@ func TestAccessKeyDiff(t *testing.T) {
 			id:   current,
 			name: "a rotation cut off after the successor was made",
 			live: accessKeys{
-				record: marked(time.Hour, current), keys: keys(key(current, 10*day), key(stray, time.Hour)),
-				held: is(current), shared: is(current), some: is(current),
+				record: marked(time.Hour, current), keys: keys(key(current, 10*day, delivered), key(stray, time.Hour)),
 			},
 			steps: []string{deleteStray, mark, create, commit},
 		},
@@ -297,15 +304,14 @@ func TestAccessKeyDiff(t *testing.T) {
 			id:   stray,
 			name: "a rotation cut off before its commit",
 			live: accessKeys{
-				record: marked(time.Hour, current), keys: keys(key(current, 91*day), key(stray, time.Hour)),
-				held: is(stray), shared: is(stray), some: is(stray), told: is(stray),
+				record: marked(time.Hour, current), keys: keys(key(current, 91*day), key(stray, time.Hour, delivered)),
 			},
 			steps: []string{commit},
 		},
 
 		{
 			name: "succeeded an hour ago",
-			live: accessKeys{record: retires(time.Hour, 0), keys: keys(key(former, 91*day), key(current, time.Hour)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(time.Hour, 0), keys: keys(key(former, 91*day), key(current, time.Hour, delivered))},
 			id:   current,
 			notes: []string{
 				next(time.Hour),
@@ -314,14 +320,13 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 		{
 			name: "succeeded a day ago",
-			live: accessKeys{record: retires(day, 0), keys: keys(key(former, 91*day), key(current, day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(day, 0), keys: keys(key(former, 91*day), key(current, day, delivered))},
 			id:   current, steps: []string{"make AKIAFORMER inactive of", "note the retirement of AKIAFORMER of"}, notes: []string{next(day)},
 		},
 		{
 			name: "succeeded ten days ago, and used since",
 			live: accessKeys{
-				record: retires(10*day, 0), keys: keys(key(former, 100*day), key(current, 10*day)), held: is(current), shared: is(current),
-				used: map[string]time.Time{former: ago(time.Hour)},
+				record: retires(10*day, 0), keys: keys(key(former, 100*day, used(ago(time.Hour))), key(current, 10*day, delivered)),
 			},
 			id: current,
 			notes: []string{
@@ -332,19 +337,18 @@ func TestAccessKeyDiff(t *testing.T) {
 		{
 			name: "used for the last time a day ago",
 			live: accessKeys{
-				record: retires(10*day, 0), keys: keys(key(former, 100*day), key(current, 10*day)), held: is(current), shared: is(current),
-				used: map[string]time.Time{former: ago(day)},
+				record: retires(10*day, 0), keys: keys(key(former, 100*day, used(ago(day))), key(current, 10*day, delivered)),
 			},
 			id: current, steps: []string{"make AKIAFORMER inactive of", "note the retirement of AKIAFORMER of"}, notes: []string{next(10 * day)},
 		},
 		{
 			name: "made inactive by hand before its time",
-			live: accessKeys{record: retires(time.Hour, 0), keys: keys(inactive(former, 91*day), key(current, time.Hour)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(time.Hour, 0), keys: keys(inactive(former, 91*day), key(current, time.Hour, delivered))},
 			id:   current, steps: []string{"note the retirement of AKIAFORMER of"}, notes: []string{next(time.Hour)},
 		},
 		{
 			name: "inactive for an hour",
-			live: accessKeys{record: retires(2*day, time.Hour), keys: keys(inactive(former, 91*day), key(current, 2*day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(2*day, time.Hour), keys: keys(inactive(former, 91*day), key(current, 2*day, delivered))},
 			id:   current,
 			notes: []string{
 				next(2 * day),
@@ -353,23 +357,23 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 		{
 			name: "inactive for a day",
-			live: accessKeys{record: retires(2*day, day), keys: keys(inactive(former, 91*day), key(current, 2*day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(2*day, day), keys: keys(inactive(former, 91*day), key(current, 2*day, delivered))},
 			id:   current, steps: []string{deleteFormer, "forget AKIAFORMER of"}, notes: []string{next(2 * day)},
 		},
 		{
 			name: "made active again by hand",
-			live: accessKeys{record: retires(2*day, day), keys: keys(key(former, 91*day), key(current, 2*day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(2*day, day), keys: keys(key(former, 91*day), key(current, 2*day, delivered))},
 			id:   current, steps: []string{"begin again to retire AKIAFORMER of"}, notes: []string{next(2 * day)},
 		},
 		{
 			name: "the retiring key deleted by hand",
-			live: accessKeys{record: retires(2*day, day), keys: keys(key(current, 2*day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(2*day, day), keys: keys(key(current, 2*day, delivered))},
 			id:   current, steps: []string{"forget AKIAFORMER, which is gone, for"}, notes: []string{next(2 * day)},
 		},
 
 		{
 			name: "due while its predecessor retires",
-			live: accessKeys{record: retires(90*day, time.Hour), keys: keys(inactive(former, 180*day), key(current, 90*day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(90*day, time.Hour), keys: keys(inactive(former, 180*day), key(current, 90*day, delivered))},
 			id:   current,
 			notes: []string{
 				next(90 * day),
@@ -379,18 +383,18 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 		{
 			name: "due while its predecessor can become inactive",
-			live: accessKeys{record: retires(90*day, 0), keys: keys(key(former, 180*day), key(current, 90*day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(90*day, 0), keys: keys(key(former, 180*day), key(current, 90*day, delivered))},
 			id:   current, steps: []string{"make AKIAFORMER inactive of", "note the retirement of AKIAFORMER of"},
 			notes: []string{next(90 * day), "AKIACURRENT is due for rotation (older than 90d), which waits for AKIAFORMER to retire"},
 		},
 		{
 			name: "due while its predecessor can be deleted",
-			live: accessKeys{record: retires(90*day, day), keys: keys(inactive(former, 180*day), key(current, 90*day)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(90*day, day), keys: keys(inactive(former, 180*day), key(current, 90*day, delivered))},
 			id:   current, steps: []string{deleteFormer, "forget AKIAFORMER of", mark, create, commit}, notes: []string{next(90 * day)},
 		},
 		{
 			name: "due by command while its predecessor retires", rotate: true,
-			live: accessKeys{record: retires(time.Hour, 0), keys: keys(key(former, 91*day), key(current, time.Hour)), held: is(current), shared: is(current)},
+			live: accessKeys{record: retires(time.Hour, 0), keys: keys(key(former, 91*day), key(current, time.Hour, delivered))},
 			err: []string{
 				"AKIACURRENT needs a successor (asked for), but AKIAFORMER, which it succeeded itself, is still retiring",
 				"aws iam delete-access-key --user-name ci --access-key-id AKIAFORMER",
@@ -418,16 +422,15 @@ func TestAccessKeyDiff(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := &AccessKey{
-				env: reconcile.Env{Now: func() time.Time { return now }}, user: "ci", asOf: now,
+				env: reconcile.Env{Now: func() time.Time { return now }}, user: "ci",
 				sinks: []sink.Sink{place{name: "credentials"}, place{name: "vault", shared: true}},
-
-				rotateAfter: 90 * day, retireAfter: day,
+				terms: terms{asOf: now, rotateAfter: 90 * day, retireAfter: day, sharedSinks: "vault"},
 			}
 			if tt.rotate {
-				k.rotate, k.victim = true, tt.live.record.current
+				k.rotate, k.terms.rotate = true, tt.live.record.current
 			}
 			if tt.never {
-				k.rotateAfter = 0
+				k.terms.rotateAfter = 0
 			}
 			plan, err := k.diff(tt.live)
 			if err != nil || tt.err != nil {
@@ -460,7 +463,7 @@ func TestAccessKeyDiff(t *testing.T) {
 			if diff := cmp.Diff(attrs, plan.Attrs, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("attributes (-want +got):\n%s", diff)
 			}
-			if want := len(tt.live.keys) > 0 && (tt.id != "" || tt.live.has(tt.live.record.current) || len(tt.live.strays()) > 0); plan.Exists != want {
+			if want := len(tt.live.keys) > 0 && (tt.id != "" || tt.live.has(tt.live.record.current) || len(tt.live.uncommitted()) > 0); plan.Exists != want {
 				t.Errorf("the key exists: %v, want %v", plan.Exists, want)
 			}
 		})
@@ -479,7 +482,7 @@ func does(plan reconcile.Plan) []string {
 // A deletion is planned of nothing but the lost key and the retired one,
 // whatever the record says.
 func TestAccessKeyNeverDeletesOthers(t *testing.T) {
-	ids := []string{current, former, foreign}
+	users := []string{current, former, foreign}
 	ages := []time.Duration{time.Minute, 2 * day, 200 * day}
 	records := []record{
 		{},
@@ -491,18 +494,19 @@ func TestAccessKeyNeverDeletesOthers(t *testing.T) {
 	}
 	var plans, deletions int
 	for _, r := range records {
-		for _, a := range ids {
-			for _, b := range ids {
+		for _, a := range users {
+			for _, b := range users {
 				for _, age := range ages {
-					for _, status := range []func(string, time.Duration) types.AccessKeyMetadata{key, inactive} {
-						for _, held := range []map[string]bool{nil, is(a), is(a, b)} {
-							live := accessKeys{record: r, keys: keys(status(a, age)), held: held, shared: held, some: held}
+					for _, status := range []func(string, time.Duration, ...fact) userKey{key, inactive} {
+						for _, in := range [][2][]fact{{}, {{dated}}, {{dated}, {dated}}} {
+							live := accessKeys{record: r, keys: keys(status(a, age, in[0]...))}
 							if a != b {
-								live.keys = append(live.keys, key(b, age))
+								live.keys = append(live.keys, key(b, age, in[1]...))
 							}
 							k := &AccessKey{
-								env: reconcile.Env{Now: func() time.Time { return now }}, user: "ci", asOf: now,
-								sinks: []sink.Sink{place{name: "vault", shared: true}}, rotateAfter: 90 * day, retireAfter: day,
+								env: reconcile.Env{Now: func() time.Time { return now }}, user: "ci",
+								sinks: []sink.Sink{place{name: "vault", shared: true}},
+								terms: terms{asOf: now, rotateAfter: 90 * day, retireAfter: day, sharedSinks: "vault"},
 							}
 							plan, err := k.diff(live)
 							if err != nil {
@@ -514,7 +518,7 @@ func TestAccessKeyNeverDeletesOthers(t *testing.T) {
 									continue
 								}
 								deletions++
-								ours := live.strays()
+								ours := ids(live.uncommitted())
 								if r.retiring != "" && !r.inactive.IsZero() {
 									ours = append(ours, r.retiring)
 								}
@@ -523,7 +527,7 @@ func TestAccessKeyNeverDeletesOthers(t *testing.T) {
 									allowed = allowed || strings.Contains(s.Does, "delete "+id+",")
 								}
 								if !allowed {
-									t.Errorf("with %q and the keys %v: %s", r, live.ids(), s.Does)
+									t.Errorf("with %q and the keys %v: %s", r, ids(live.keys), s.Does)
 								}
 							}
 						}
@@ -546,8 +550,8 @@ func TestAccessKeyChecksFirst(t *testing.T) {
 		"lost key": {record: record{creating: ago(time.Hour)}, keys: keys(key(stray, time.Hour))},
 	} {
 		k := &AccessKey{
-			env: reconcile.Env{Now: func() time.Time { return now }}, user: "ci", asOf: now,
-			sinks: []sink.Sink{place{name: "vault", shared: true, Sink: refusing{}}},
+			env: reconcile.Env{Now: func() time.Time { return now }}, user: "ci",
+			sinks: []sink.Sink{place{name: "vault", shared: true, Sink: refusing{}}}, terms: terms{asOf: now},
 		}
 		plan, err := k.diff(live)
 		if err != nil {

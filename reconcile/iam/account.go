@@ -54,11 +54,14 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 		if w.AccessKey == nil {
 			continue
 		}
+		to := sinks(files, keys, env, w)
 		all = append(all, &AccessKey{
-			api: api, env: env, user: w.Name, base: read.user(w.Name),
-			sinks: sinks(files, keys, env, w), prove: keys.Prove,
-			rotateAfter: w.AccessKey.RotateAfter, retireAfter: w.AccessKey.RetireAfter,
-			asOf: env.Now(), rotate: keys.Rotate != nil && keys.Rotate(w.Name),
+			api: api, env: env, user: w.Name, base: read.user(w.Name), sinks: to, prove: keys.Prove,
+			terms: terms{
+				asOf: env.Now(), rotateAfter: w.AccessKey.RotateAfter, retireAfter: w.AccessKey.RetireAfter,
+				sharedSinks: places(to, sink.Sink.Shared),
+			},
+			rotate: keys.Rotate != nil && keys.Rotate(w.Name),
 		})
 	}
 	return all
