@@ -24,8 +24,10 @@ const (
 	Planned Status = "planned" // a dry run found differences
 	Done    Status = "done"    // written, and confirmed by reading back
 	Failed  Status = "failed"
-	Skipped Status = "skipped" // something that it needs failed, or the run was interrupted
-	InSync  Status = "in_sync"
+	// Unconfirmed was written, and could not be read back.
+	Unconfirmed Status = "unconfirmed"
+	Skipped     Status = "skipped" // something that it needs failed, or the run was interrupted
+	InSync      Status = "in_sync"
 )
 
 // A Result is what a run says of one resource.
@@ -36,11 +38,12 @@ type Result struct {
 	Diffs  []Diff   // in the order of the steps
 	Calls  []string // in the order of the steps
 	Notes  []string // e.g. an adopted key's secret was not delivered here
-	Err    error    // why it failed, or was skipped
+	Err    error    // why it failed, was skipped, or could not be confirmed
 }
 
 // A Report is what a run says as a whole. Results and outputs are sorted, so
-// that the same state gives the same report.
+// that the same state gives the same report. Results are of what was looked at,
+// which may be less than the spec declares.
 type Report struct {
 	Spec        string
 	Project     string
@@ -49,28 +52,39 @@ type Report struct {
 	Region      string
 	DryRun      bool
 	Interrupted bool
+	Declared    int // resources of the spec, looked at or not
 	Results     []Result
 	Outputs     []Output
 	Duration    time.Duration
 	APICalls    int
 }
 
-// An Output is a value of the spec's outputs. Value is nil while AWS has not
-// given birth to it, as an access key's id in the dry run before its create.
-// A secret is never in it: where it was delivered stands there instead.
+// An Output is a value of the spec's outputs, nil where there is a gap. A
+// secret is never in it: where it was delivered stands there instead.
 type Output struct {
 	Name      string
 	Value     *string
+	Gap       Gap
 	Sensitive bool
 }
 
+// A Gap is why a value that is born in AWS is not known.
+type Gap string
+
+// The gaps.
+const (
+	NotBorn     Gap = "not in AWS yet" // as an access key's id before its create
+	NotLookedAt Gap = "not looked at"  // its resource is none of those that the run is about
+	NotRead     Gap = "not read"       // the read of its resource failed, or was interrupted
+)
+
 // Summary counts results.
 type Summary struct {
-	Create, Update, Unchanged, Failed, Skipped int
+	Create, Update, Unchanged, Unconfirmed, Failed, Skipped int
 }
 
-// Summary counts a resource once: as failed or skipped where it is, otherwise
-// by its action.
+// Summary counts a resource once: as failed, skipped or unconfirmed where it
+// is, otherwise by its action.
 func (r *Report) Summary() Summary {
 	var s Summary
 	for _, res := range r.Results {
@@ -79,6 +93,8 @@ func (r *Report) Summary() Summary {
 			s.Failed++
 		case res.Status == Skipped:
 			s.Skipped++
+		case res.Status == Unconfirmed:
+			s.Unconfirmed++
 		case res.Action == Create:
 			s.Create++
 		case res.Action == Update:
@@ -90,8 +106,8 @@ func (r *Report) Summary() Summary {
 	return s
 }
 
-// InSync says whether AWS matches the spec now: nothing pending, failed or
-// skipped.
+// InSync says whether AWS matches the spec now in what was looked at: nothing
+// pending, failed, skipped or unconfirmed.
 func (r *Report) InSync() bool {
 	for _, res := range r.Results {
 		if res.Status != InSync && res.Status != Done {

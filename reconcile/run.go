@@ -38,6 +38,8 @@ func (e *NeedError) Error() string { return "needs " + e.Need.String() }
 
 // An Observer hears of a run as it goes, from several goroutines at once.
 type Observer interface {
+	Looking(total int) // so many resources are about to be read
+	Looked(id spec.ID)
 	Started(id spec.ID, call string)
 	Finished(Result)
 }
@@ -59,6 +61,7 @@ type Run struct {
 type node struct {
 	res    Resource
 	plan   Plan
+	read   bool // plan is what a look has said
 	result Result
 	done   chan struct{} // closed when Apply is through with it
 }
@@ -81,9 +84,17 @@ func Look(ctx context.Context, resources []Resource, o Options) *Run {
 	// A read that is cut off does no harm, so an interrupt waits for none.
 	reads, done := UntilStopped(ctx, o.Stop)
 	defer done()
+	if o.Observer != nil {
+		o.Observer.Looking(len(r.nodes))
+	}
 	var wg sync.WaitGroup
 	for _, n := range r.nodes {
-		wg.Go(func() { n.look(reads) })
+		wg.Go(func() {
+			n.look(reads)
+			if o.Observer != nil {
+				o.Observer.Looked(n.result.ID)
+			}
+		})
 	}
 	wg.Wait()
 	r.skip()
@@ -102,7 +113,7 @@ func (n *node) look(ctx context.Context) {
 		n.fail(ctx, fmt.Errorf("describe %s: %w", id, awsx.Clean(err)))
 		return
 	}
-	n.plan = plan
+	n.plan, n.read = plan, true
 	n.result.Notes = plan.Notes
 	if len(plan.Steps) == 0 {
 		return
@@ -123,7 +134,17 @@ func (n *node) fail(ctx context.Context, err error) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	n.result.Status, n.result.Err = Failed, err
+	if _, ok := errors.AsType[*unconfirmedError](err); ok {
+		n.result.Status = Unconfirmed
+	}
 }
+
+// An unconfirmedError is about what was written, or may have been, and could
+// not be read back.
+type unconfirmedError struct{ err error }
+
+func (e *unconfirmedError) Error() string { return e.err.Error() }
+func (e *unconfirmedError) Unwrap() error { return e.err }
 
 // skip marks what has anything to do but needs what failed or was skipped.
 func (r *Run) skip() {
@@ -141,10 +162,15 @@ func (r *Run) skip() {
 	}
 }
 
-// unmet names the first need of n that has failed or was skipped.
+// unmet names the first need of n that AWS is not known to have.
 func (r *Run) unmet(n *node) error {
 	for _, id := range n.res.Needs() {
-		if need, ok := r.byID[id]; ok && (need.result.Status == Failed || need.result.Status == Skipped) {
+		need, ok := r.byID[id]
+		if !ok {
+			continue
+		}
+		switch need.result.Status {
+		case Failed, Skipped, Unconfirmed:
 			return &NeedError{Need: id}
 		}
 	}
@@ -219,6 +245,9 @@ func (r *Run) write(ctx context.Context, n *node) error {
 			return nil
 		}
 		err = fmt.Errorf("%s: %w", step.Does, awsx.Clean(err))
+		if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), ErrInterrupted) {
+			return &unconfirmedError{err} // AWS may have taken the call before it was cut off
+		}
 		if try == unclearTries || !unclear(step, err) || r.stopped(ctx) != nil {
 			return err
 		}
@@ -239,8 +268,11 @@ func unclear(step Step, err error) bool {
 
 // do does n's steps in order and answers with the one that failed.
 func (r *Run) do(ctx context.Context, n *node) (Step, error) {
-	for _, s := range n.plan.Steps {
+	for i, s := range n.plan.Steps {
 		if err := r.stopped(ctx); err != nil && !s.Follows {
+			if i > 0 {
+				err = &unconfirmedError{fmt.Errorf("not begun; what comes before it was written, but not read back: %w", err)}
+			}
 			return s, err
 		}
 		if o := r.opts.Observer; o != nil {
@@ -280,11 +312,11 @@ func (r *Run) confirm(ctx context.Context, n *node) error {
 	poll := awsx.Poll{Pause: r.opts.Pause, Budget: confirmBudget}
 	for {
 		if err := r.stopped(ctx); err != nil {
-			return fmt.Errorf("written, but not read back: %w", err)
+			return &unconfirmedError{fmt.Errorf("written, but not read back: %w", err)}
 		}
 		plan, err := n.res.Plan(ctx)
 		if err != nil {
-			return fmt.Errorf("read back %s: %w", n.result.ID, awsx.Clean(err))
+			return &unconfirmedError{fmt.Errorf("written, but not read back: describe %s: %w", n.result.ID, awsx.Clean(err))}
 		}
 		if len(plan.Steps) == 0 {
 			n.plan = plan
@@ -316,14 +348,21 @@ func (r *Run) Results() []Result {
 	return results
 }
 
-// Attr is a value born in AWS, as the last look has seen it.
-func (r *Run) Attr(id spec.ID, name string) (string, bool) {
+// Attr is a value born in AWS, as the last look has seen it, or why there is
+// none.
+func (r *Run) Attr(id spec.ID, name string) (string, Gap) {
 	n, ok := r.byID[id]
-	if !ok {
-		return "", false
+	switch {
+	case !ok:
+		return "", NotLookedAt
+	case !n.read:
+		return "", NotRead
 	}
 	v, ok := n.plan.Attrs[name]
-	return v, ok
+	if !ok {
+		return "", NotBorn
+	}
+	return v, ""
 }
 
 func paths(steps []Step) string {

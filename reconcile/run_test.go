@@ -197,8 +197,8 @@ func TestApplyInOrder(t *testing.T) {
 		t.Errorf("what happened (-want +got):\n%s", diff)
 	}
 	wantStatuses(t, r, map[string]reconcile.Status{"a": reconcile.Done, "b": reconcile.Done, "c": reconcile.Done})
-	if made, ok := r.Attr(bucketID("b"), "made"); !ok || made != "s3:Create s3:Tag" {
-		t.Errorf("the attribute is %q, %t: not that of the last look", made, ok)
+	if made, gap := r.Attr(bucketID("b"), "made"); gap != "" || made != "s3:Create s3:Tag" {
+		t.Errorf("the attribute is %q, gap %q: not that of the last look", made, gap)
 	}
 	var names []string
 	for _, res := range r.Results() {
@@ -249,11 +249,12 @@ func TestFailureSkipsDependents(t *testing.T) {
 	broken := errors.New("broken")
 	for _, tt := range []struct {
 		name string
+		as   reconcile.Status
 		fail func(*fake)
 	}{
-		{"when looking", func(f *fake) { f.plan = func(context.Context) error { return broken } }},
-		{"when writing", func(f *fake) { f.do = func(string, int) error { return broken } }},
-		{"when reading back", func(f *fake) {
+		{"when looking", reconcile.Failed, func(f *fake) { f.plan = func(context.Context) error { return broken } }},
+		{"when writing", reconcile.Failed, func(f *fake) { f.do = func(string, int) error { return broken } }},
+		{"when reading back", reconcile.Unconfirmed, func(f *fake) {
 			looks := 0
 			f.plan = func(context.Context) error {
 				if looks++; looks > 1 {
@@ -270,7 +271,7 @@ func TestFailureSkipsDependents(t *testing.T) {
 			r := reconcile.Look(t.Context(), all, reconcile.Options{})
 			r.Apply(t.Context())
 			wantStatuses(t, r, map[string]reconcile.Status{
-				"fails": reconcile.Failed, "dependent": reconcile.Skipped, "further": reconcile.Skipped,
+				"fails": tt.as, "dependent": reconcile.Skipped, "further": reconcile.Skipped,
 				"idle": reconcile.InSync, "apart": reconcile.Done,
 			})
 			if err := errorOf(t, r, "fails"); !errors.Is(err, broken) {
@@ -407,12 +408,12 @@ func TestInterrupt(t *testing.T) {
 		},
 		{
 			"in the first of two writes", "a s3:Create",
-			map[string]reconcile.Status{"a": reconcile.Failed, "b": reconcile.Skipped},
+			map[string]reconcile.Status{"a": reconcile.Unconfirmed, "b": reconcile.Skipped},
 			"a s3:Create",
 		},
 		{
 			"in the last write, before it is read back", "a s3:Tag",
-			map[string]reconcile.Status{"a": reconcile.Failed, "b": reconcile.Skipped},
+			map[string]reconcile.Status{"a": reconcile.Unconfirmed, "b": reconcile.Skipped},
 			"a s3:Tag",
 		},
 	} {
@@ -482,9 +483,41 @@ func TestEndedContext(t *testing.T) {
 	}
 }
 
+// The second interrupt cuts a call off that AWS may have taken all the same: it
+// has not failed.
+func TestInterruptCutsCallOff(t *testing.T) {
+	var l log
+	ctx, cancel := context.WithCancelCause(t.Context())
+	a := newFake(&l, "a")
+	a.do = func(string, int) error {
+		cancel(reconcile.ErrInterrupted)
+		return fmt.Errorf("cut off: %w", context.Canceled)
+	}
+	r := reconcile.Look(ctx, []reconcile.Resource{a}, reconcile.Options{})
+	r.Apply(ctx)
+	wantStatuses(t, r, map[string]reconcile.Status{"a": reconcile.Unconfirmed})
+}
+
+// A value that is not known has a reason.
+func TestAttrGap(t *testing.T) {
+	var l log
+	a, broken := newFake(&l, "a"), newFake(&l, "broken")
+	broken.plan = func(context.Context) error { return errors.New("denied") }
+	r := reconcile.Look(t.Context(), []reconcile.Resource{a, broken}, reconcile.Options{})
+	for name, want := range map[string]reconcile.Gap{
+		"a": reconcile.NotBorn, "broken": reconcile.NotRead, "elsewhere": reconcile.NotLookedAt,
+	} {
+		if _, gap := r.Attr(bucketID(name), "nothing"); gap != want {
+			t.Errorf("%s: %q, want %q", name, gap, want)
+		}
+	}
+}
+
 // observer keeps what it hears.
 type observer struct{ log *log }
 
+func (o observer) Looking(total int)               { o.log.add("looking at %d", total) }
+func (o observer) Looked(id spec.ID)               { o.log.add("%s looked at", id.Name) }
 func (o observer) Started(id spec.ID, call string) { o.log.add("%s started %s", id.Name, call) }
 func (o observer) Finished(r reconcile.Result)     { o.log.add("%s %s", r.ID.Name, r.Status) }
 
@@ -494,7 +527,8 @@ func TestObserver(t *testing.T) {
 	a.do = func(string, int) error { return errors.New("broken") }
 	r := reconcile.Look(t.Context(), []reconcile.Resource{a, b}, reconcile.Options{Observer: observer{&heard}})
 	r.Apply(t.Context())
-	if diff := cmp.Diff([]string{"a started s3:Create", "a failed", "b skipped"}, heard.lines); diff != "" {
+	slices.Sort(heard.lines[1:3]) // read side by side
+	if diff := cmp.Diff([]string{"looking at 2", "a looked at", "b looked at", "a started s3:Create", "a failed", "b skipped"}, heard.lines); diff != "" {
 		t.Errorf("heard (-want +got):\n%s", diff)
 	}
 }

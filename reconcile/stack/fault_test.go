@@ -242,14 +242,14 @@ func checkFailure(t *testing.T, o outcome, op string, fault sandbox.Fault) {
 	}
 	for _, r := range o.results {
 		switch r.Status {
-		case reconcile.Failed:
+		case reconcile.Failed, reconcile.Unconfirmed:
 			says(r.Err)
 			if !strings.Contains(r.Err.Error(), r.ID.String()) {
 				t.Errorf("the error does not name %s: %v", r.ID, r.Err)
 			}
 		case reconcile.Skipped:
 			need, ok := errors.AsType[*reconcile.NeedError](r.Err)
-			if !ok || (status[need.Need] != reconcile.Failed && status[need.Need] != reconcile.Skipped) {
+			if !ok || status[need.Need] == reconcile.Done {
 				t.Errorf("%s was skipped because %v", r.ID, r.Err)
 			}
 		case reconcile.Done:

@@ -44,11 +44,12 @@ type jsonDiff struct {
 }
 
 type jsonSummary struct {
-	Create    int `json:"create"`
-	Update    int `json:"update"`
-	Unchanged int `json:"unchanged"`
-	Failed    int `json:"failed"`
-	Skipped   int `json:"skipped"`
+	Create      int `json:"create"`
+	Update      int `json:"update"`
+	Unchanged   int `json:"unchanged"`
+	Unconfirmed int `json:"unconfirmed"`
+	Failed      int `json:"failed"`
+	Skipped     int `json:"skipped"`
 }
 
 type jsonOutput struct {

@@ -25,9 +25,6 @@ const (
 func Markdown(w io.Writer, r *reconcile.Report) error {
 	var m markdown
 	m.add("### " + inert(headline(r)) + "\n\n" + code(header(r)) + "\n\n")
-	if r.Interrupted {
-		m.add("**" + inert(interrupted) + "**\n\n")
-	}
 
 	var changed, unchanged []reconcile.Result
 	for _, res := range r.Results {
@@ -45,7 +42,7 @@ func Markdown(w io.Writer, r *reconcile.Report) error {
 	// Of the details what went wrong comes first, so that it is cut last.
 	for _, failures := range []bool{true, false} {
 		for _, res := range r.Results {
-			if (res.Status == reconcile.Failed) == failures {
+			if (res.Status == reconcile.Failed || res.Status == reconcile.Unconfirmed) == failures {
 				m.details(res)
 			}
 		}
@@ -117,9 +114,10 @@ func (m *markdown) details(res reconcile.Result) {
 	}
 	var lines []string
 	open := ""
-	if res.Status == reconcile.Failed {
+	what := map[reconcile.Status]string{reconcile.Failed: "error", reconcile.Unconfirmed: "unconfirmed"}[res.Status]
+	if what != "" {
 		open = " open"
-		for line := range strings.SplitSeq(reason("error", res.Err), "\n") {
+		for line := range strings.SplitSeq(reason(what, res.Err), "\n") {
 			lines = append(lines, "! "+line)
 		}
 	}

@@ -36,7 +36,10 @@ type Progress struct {
 	mu       sync.Mutex
 	w        io.Writer
 	flying   []flight // in the order of their start
+	total    int      // resources; 0 until it is known
+	looked   int
 	finished int
+	ticked   bool
 	drawn    int // lines on the screen
 	stopped  bool
 }
@@ -47,7 +50,8 @@ type flight struct {
 	since time.Time
 }
 
-// NewProgress begins to show progress on w. Stop has to be called.
+// NewProgress begins to show progress on w: on a terminal from the first tick
+// on, as AWS may already be asked who is calling. Stop has to be called.
 func NewProgress(w io.Writer, o ProgressOptions) *Progress {
 	p := &Progress{o: o, w: w, stop: make(chan struct{}), done: make(chan struct{})}
 	if !o.Terminal {
@@ -61,11 +65,21 @@ func NewProgress(w io.Writer, o ProgressOptions) *Progress {
 			case <-p.stop:
 				return
 			case <-o.Tick:
-				p.redraw(func() {})
+				p.redraw(func() { p.ticked = true })
 			}
 		}
 	}()
 	return p
+}
+
+// Looking says how many resources are about to be read.
+func (p *Progress) Looking(total int) {
+	p.redraw(func() { p.total = total })
+}
+
+// Looked says that one of them was.
+func (p *Progress) Looked(spec.ID) {
+	p.redraw(func() { p.looked++ })
 }
 
 // Started says that work on a resource goes on, and with which API call.
@@ -124,13 +138,12 @@ func (p *Progress) Stop() {
 	<-p.done
 }
 
-// outcome is how a line of the log puts a result; "" for what is in sync.
+// outcome is how a line of the log puts a result; "" for what is in sync. Why
+// something failed is for the report to say.
 func outcome(res reconcile.Result) string {
 	switch res.Status {
-	case reconcile.Failed:
-		return oneLine(reason("failed", res.Err))
-	case reconcile.Skipped:
-		return oneLine(reason("skipped", res.Err))
+	case reconcile.Failed, reconcile.Skipped, reconcile.Unconfirmed:
+		return string(res.Status)
 	case reconcile.Planned:
 		return "to " + string(res.Action)
 	case reconcile.Done:
@@ -163,7 +176,7 @@ func (p *Progress) erase() string {
 
 // draw returns the status area.
 func (p *Progress) draw() string {
-	if !p.o.Terminal || p.stopped || len(p.flying)+p.finished == 0 {
+	if !p.o.Terminal || p.stopped || p.total == 0 && !p.ticked {
 		return ""
 	}
 	var lines []string
@@ -171,13 +184,24 @@ func (p *Progress) draw() string {
 		lines = append(lines, fmt.Sprintf("  %s  %s  %ds",
 			printable(f.id.String()), printable(f.what), int(p.o.Now().Sub(f.since).Seconds())))
 	}
-	lines = append(lines, fmt.Sprintf("  %d in flight, %d finished", len(p.flying), p.finished))
+	lines = append(lines, "  "+p.phase())
 	width := p.o.Width()
 	for i := range lines {
 		lines[i] = fit(lines[i], width) + "\n"
 	}
 	p.drawn = len(lines)
 	return strings.Join(lines, "")
+}
+
+// phase is how far the run is as a whole.
+func (p *Progress) phase() string {
+	switch {
+	case p.total == 0:
+		return "asking aws who is calling"
+	case len(p.flying)+p.finished == 0:
+		return fmt.Sprintf("reading %d of %d", p.looked, p.total)
+	}
+	return fmt.Sprintf("%d in flight, %d of %d finished", len(p.flying), p.finished, p.total)
 }
 
 // fit cuts a line so that the terminal does not wrap it, which would make the

@@ -23,7 +23,7 @@ func TestProgressLines(t *testing.T) {
 	var b bytes.Buffer
 	p := view.NewProgress(&b, view.ProgressOptions{})
 	for _, res := range []reconcile.Result{
-		created, updated, asPlanned(created), asPlanned(updated), inSync, failed, skipped,
+		created, updated, asPlanned(created), asPlanned(updated), inSync, failed, skipped, unconfirmed,
 		{ID: hostile.ID, Status: reconcile.Failed, Err: errors.New("\x1b[2J")},
 	} {
 		p.Started(res.ID, "iam:GetRole")
@@ -35,9 +35,10 @@ func TestProgressLines(t *testing.T) {
 ecs.task-definition/churn-prediction-task: updated
 iam.role/ecsTaskExecutionRole: to create
 ecs.task-definition/churn-prediction-task: to update
-iam.user/ml-engineer: failed: create iam.user/ml-engineer: iam:CreateUser: AccessDenied (request 1f2e); not read back
-iam.access-key/ml-engineer: skipped: needs iam.user/ml-engineer
-` + "iam.role/a\\x1b[2J|`b`<img src=x>@org/team: failed: \\x1b[2J\n"
+iam.user/ml-engineer: failed
+iam.access-key/ml-engineer: skipped
+logs.log-group//ecs/churn-prediction: unconfirmed
+` + "iam.role/a\\x1b[2J|`b`<img src=x>@org/team: failed\n"
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Error(d)
 	}
@@ -94,24 +95,36 @@ func TestProgressTerminal(t *testing.T) {
 		role := spec.ID{Kind: spec.Role, Name: "r"}
 		user := spec.ID{Kind: spec.User, Name: "ü\x1b[2J"}
 
+		if len(s.lines) > 0 {
+			t.Errorf("a run that is over at once shows %q", s.lines)
+		}
+		tick <- time.Now()
+		synctest.Wait()
+		show("  asking aws who is calling")
+		p.Looking(2)
+		show("  reading 0 of 2")
+		p.Looked(role)
+		show("  reading 1 of 2")
+		p.Looked(user)
+
 		p.Started(role, "iam:GetRole")
-		show("  iam.role/r  iam:GetRole  0s", "  1 in flight, 0 finished")
+		show("  iam.role/r  iam:GetRole  0s", "  1 in flight, 0 of 2 finished")
 
 		time.Sleep(3 * time.Second)
 		p.Started(user, "iam:GetUser")
 		p.Started(role, "iam:CreateRole")
-		show("  iam.role/r  iam:CreateRole  3s", `  iam.user/ü\x1b[2J  iam:GetUser  0s`, "  2 in flight, 0 finished")
+		show("  iam.role/r  iam:CreateRole  3s", `  iam.user/ü\x1b[2J  iam:GetUser  0s`, "  2 in flight, 0 of 2 finished")
 
 		time.Sleep(2 * time.Second)
 		tick <- time.Now()
 		synctest.Wait()
-		show("  iam.role/r  iam:CreateRole  5s", `  iam.user/ü\x1b[2J  iam:GetUser  2s`, "  2 in flight, 0 finished")
+		show("  iam.role/r  iam:CreateRole  5s", `  iam.user/ü\x1b[2J  iam:GetUser  2s`, "  2 in flight, 0 of 2 finished")
 
 		if _, err := p.Write([]byte("a line of the log\n")); err != nil {
 			t.Error(err)
 		}
 		p.Finished(reconcile.Result{ID: role, Status: reconcile.Done, Action: reconcile.Create})
-		show("a line of the log", `  iam.user/ü\x1b[2J  iam:GetUser  2s`, "  1 in flight, 1 finished")
+		show("a line of the log", `  iam.user/ü\x1b[2J  iam:GetUser  2s`, "  1 in flight, 1 of 2 finished")
 
 		width = 15
 		tick <- time.Now()
@@ -135,10 +148,11 @@ func TestProgressManyInFlight(t *testing.T) {
 		Terminal: true, Now: func() time.Time { return time.Time{} }, Width: func() int { return 0 },
 	})
 	defer p.Stop()
+	p.Looking(12)
 	for _, name := range strings.Split("abcdefghijkl", "") {
 		p.Started(spec.ID{Kind: spec.Role, Name: name}, "iam:GetRole")
 	}
-	if len(s.lines) != 10 || s.lines[8] != "  12 in flight, 0 finished" {
+	if len(s.lines) != 10 || s.lines[8] != "  12 in flight, 0 of 12 finished" {
 		t.Errorf("screen: %q", s.lines)
 	}
 }
@@ -150,10 +164,12 @@ func TestProgressConcurrent(t *testing.T) {
 		p := view.NewProgress(&s, view.ProgressOptions{
 			Terminal: terminal, Now: func() time.Time { return time.Time{} }, Width: func() int { return 80 },
 		})
+		p.Looking(12)
 		var wg sync.WaitGroup
 		for _, name := range strings.Split("abcdefghijkl", "") {
 			wg.Go(func() {
 				id := spec.ID{Kind: spec.Role, Name: name}
+				p.Looked(id)
 				p.Started(id, "iam:GetRole")
 				p.Finished(reconcile.Result{ID: id, Action: reconcile.Create, Status: reconcile.Done})
 			})

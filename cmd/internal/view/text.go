@@ -17,15 +17,16 @@ type TextOptions struct {
 	Color   bool // false: not one escape sequence
 	Verbose bool // unchanged resources too
 	Quiet   bool // failures and the last line only
+	Width   int  // columns to wrap lines at; 0: as long as they are
 }
 
 // Text writes the report for a reader at a terminal.
 func Text(w io.Writer, r *reconcile.Report, o TextOptions) error {
 	// A bufio.Writer keeps its first error, which Flush then returns.
-	t := textWriter{w: bufio.NewWriter(w), color: o.Color}
+	t := textWriter{w: bufio.NewWriter(w), color: o.Color, width: o.Width}
 	if o.Quiet {
 		for _, res := range r.Results {
-			if res.Status == reconcile.Failed {
+			if res.Status == reconcile.Failed || res.Status == reconcile.Unconfirmed {
 				t.resource(reconcile.Result{ID: res.ID, Status: res.Status, Err: res.Err})
 			}
 		}
@@ -46,14 +47,13 @@ func Text(w io.Writer, r *reconcile.Report, o TextOptions) error {
 		}
 		t.outputs(r.Outputs)
 	}
+	color := ""
 	if r.Interrupted {
-		t.line(yellow, interrupted)
+		color = yellow
 	}
-	t.line("", headline(r))
+	t.line(color, headline(r))
 	return t.w.Flush()
 }
-
-const interrupted = "Interrupted: what was not begun is left as it was."
 
 // SGR parameters of the colours.
 const (
@@ -67,15 +67,18 @@ const (
 type textWriter struct {
 	w     *bufio.Writer
 	color bool
+	width int
 }
 
 // line writes text, which must be printable already, in a colour.
 func (t textWriter) line(color, text string) {
-	if t.color && color != "" {
-		fmt.Fprintf(t.w, "\x1b[%sm%s\x1b[0m\n", color, text)
-		return
+	for _, line := range wrap(text, t.width) {
+		line = plainStart(line)
+		if t.color && color != "" {
+			line = "\x1b[" + color + "m" + line + "\x1b[0m"
+		}
+		fmt.Fprintln(t.w, line)
 	}
-	fmt.Fprintln(t.w, text)
 }
 
 func (t textWriter) resource(res reconcile.Result) {
@@ -95,13 +98,20 @@ func (t textWriter) resource(res reconcile.Result) {
 	for _, note := range res.Notes {
 		t.line("", indent+"note: "+printable(note))
 	}
-	if res.Status == reconcile.Failed {
-		for i, line := range strings.Split(reason("error", res.Err), "\n") {
-			if i > 0 {
-				line = "  " + line
-			}
-			t.line(boldRed, indent+line)
+	switch res.Status {
+	case reconcile.Failed:
+		t.reason(boldRed, indent, reason("error", res.Err))
+	case reconcile.Unconfirmed:
+		t.reason(yellow, indent, reason("unconfirmed", res.Err))
+	}
+}
+
+func (t textWriter) reason(color, indent, text string) {
+	for i, line := range strings.Split(text, "\n") {
+		if i > 0 {
+			line = "  " + line
 		}
+		t.line(color, indent+line)
 	}
 }
 
@@ -177,17 +187,20 @@ func (t textWriter) outputs(outputs []reconcile.Output) {
 }
 
 func outputValue(o reconcile.Output) string {
-	if o.Value == nil {
+	switch {
+	case o.Value != nil:
+		return printable(*o.Value)
+	case o.Gap == reconcile.NotBorn:
 		return "(known after the run)"
 	}
-	return printable(*o.Value)
+	return "(" + string(o.Gap) + ")"
 }
 
 // signOf marks a resource: as Terraform does where it has been dealt with,
 // with "!" where it has not.
 func signOf(res reconcile.Result) string {
 	switch {
-	case res.Status == reconcile.Failed || res.Status == reconcile.Skipped:
+	case res.Status == reconcile.Failed, res.Status == reconcile.Skipped, res.Status == reconcile.Unconfirmed:
 		return "!"
 	case res.Action == reconcile.Create:
 		return "+"
@@ -237,7 +250,10 @@ func header(r *reconcile.Report) string {
 // headline is the last line of a text report and the first of a Markdown one.
 func headline(r *reconcile.Report) string {
 	s := r.Summary()
-	if s.Create+s.Update+s.Failed+s.Skipped == 0 && !r.Interrupted {
+	if r.InSync() && s.Create+s.Update == 0 && !r.Interrupted {
+		if len(r.Results) < r.Declared {
+			return fmt.Sprintf("No changes in the %d of %d resources looked at.", len(r.Results), r.Declared)
+		}
 		spec := r.Spec
 		if spec == "-" {
 			spec = "the spec"
@@ -245,14 +261,24 @@ func headline(r *reconcile.Report) string {
 		return "No changes. AWS matches " + printable(cmp.Or(spec, "the spec")) + "."
 	}
 	var trouble string
+	if s.Unconfirmed > 0 {
+		trouble += fmt.Sprintf(", %d unconfirmed", s.Unconfirmed)
+	}
 	if s.Failed > 0 {
 		trouble += fmt.Sprintf(", %d failed", s.Failed)
 	}
 	if s.Skipped > 0 {
 		trouble += fmt.Sprintf(", %d skipped", s.Skipped)
 	}
-	if r.DryRun {
-		return fmt.Sprintf("Plan: %d to create, %d to update%s. Nothing was changed (dry run).", s.Create, s.Update, trouble)
+	planned := fmt.Sprintf("%d to create, %d to update%s. Nothing was changed (dry run).", s.Create, s.Update, trouble)
+	done := fmt.Sprintf("%d created, %d updated, %d unchanged%s.", s.Create, s.Update, s.Unchanged, trouble)
+	switch {
+	case r.Interrupted && r.DryRun:
+		return "Interrupted: " + planned
+	case r.Interrupted:
+		return "Interrupted: " + done + " What was not begun is left as it was."
+	case r.DryRun:
+		return "Plan: " + planned
 	}
-	return fmt.Sprintf("Done: %d created, %d updated, %d unchanged%s.", s.Create, s.Update, s.Unchanged, trouble)
+	return "Done: " + done
 }

@@ -14,14 +14,39 @@ import (
 // inlineWidth is up to how many characters a list or map stands on one line.
 const inlineWidth = 60
 
+// Printable makes text from outside safe to print, line by line.
+func Printable(s string) string {
+	lines := printableLines(s)
+	for i, line := range lines {
+		lines[i] = plainStart(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // printable escapes what a terminal might act on rather than show, and what a
 // reader would not see: control characters, escape sequences, changes of
-// writing direction, invalid UTF-8.
+// writing direction, invalid UTF-8. It escapes what the logs of GitHub Actions
+// and Azure Pipelines take for a command wherever it stands in a line too.
 func printable(s string) string {
-	return escape(s, func(b *strings.Builder, r rune) {
+	return commands.Replace(escape(s, func(b *strings.Builder, r rune) {
 		quoted := strconv.QuoteRuneToASCII(r)
 		b.WriteString(quoted[1 : len(quoted)-1])
-	})
+	}))
+}
+
+var (
+	commands     = strings.NewReplacer("##[", `#\x23[`, "##vso[", `#\x23vso[`)
+	commandsJSON = strings.NewReplacer("##[", `#\u0023[`, "##vso[", `#\u0023vso[`)
+)
+
+// plainStart escapes the two colons at which the log of GitHub Actions takes a
+// line for a command, white space before them included.
+func plainStart(line string) string {
+	text := strings.TrimLeft(line, " ")
+	if rest, ok := strings.CutPrefix(text, "::"); ok {
+		return line[:len(line)-len(text)] + `\x3a:` + rest
+	}
+	return line
 }
 
 // printableLines splits a text into lines that are printable.
@@ -36,7 +61,7 @@ func printableLines(s string) []string {
 // printableJSON does for JSON text what printable does, in JSON's own escapes.
 // It leaves line breaks alone: JSON has them only between values.
 func printableJSON(s string) string {
-	lines := strings.Split(s, "\n")
+	lines := strings.Split(commandsJSON.Replace(s), "\n")
 	for i, line := range lines {
 		lines[i] = escape(line, func(b *strings.Builder, r rune) {
 			for _, unit := range utf16.Encode([]rune{r}) {
@@ -81,7 +106,7 @@ func render(v any) []string {
 		return printableLines(s)
 	}
 	// Quote escapes whatever is not printable.
-	return []string{strconv.Quote(s)}
+	return []string{commands.Replace(strconv.Quote(s))}
 }
 
 func renderTree(v any) []string {

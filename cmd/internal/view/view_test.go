@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -100,6 +101,13 @@ var (
 		Calls: []string{"iam:CreateAccessKey"},
 		Err:   &reconcile.NeedError{Need: failed.ID},
 	}
+	unconfirmed = reconcile.Result{
+		ID:     spec.ID{Kind: spec.LogGroup, Name: "/ecs/churn-prediction"},
+		Action: reconcile.Update, Status: reconcile.Unconfirmed,
+		Diffs: []reconcile.Diff{{Path: "retentionInDays", Before: 30, After: 7}},
+		Calls: []string{"logs:PutRetentionPolicy"},
+		Err:   fmt.Errorf("written, but not read back: %w", reconcile.ErrInterrupted),
+	}
 	noted = reconcile.Result{
 		ID:     spec.ID{Kind: spec.AccessKey, Name: "ml-engineer"},
 		Action: reconcile.None, Status: reconcile.InSync,
@@ -107,7 +115,8 @@ var (
 	}
 	outputs = []reconcile.Output{
 		{Name: "bucket_name", Value: text("churn-prediction-data-asamane")},
-		{Name: "key_id", Sensitive: true},
+		{Name: "elsewhere", Gap: reconcile.NotLookedAt},
+		{Name: "key_id", Gap: reconcile.NotBorn, Sensitive: true},
 		{Name: "secret", Value: text("delivered to file ml-engineer.credentials"), Sensitive: true},
 	}
 	// hostile is what somebody with access to AWS alone could make a report
@@ -123,6 +132,18 @@ var (
 		Calls: []string{"iam:TagRole\x1b[0m"},
 		Notes: []string{"note \x1b[0m\nsecond line"},
 	}
+	// commands is the same, for the log of a CI.
+	commands = reconcile.Result{
+		ID:     spec.ID{Kind: spec.Role, Name: "::add-mask::r"},
+		Action: reconcile.Update, Status: reconcile.Failed,
+		Diffs: []reconcile.Diff{
+			{Path: "::warning::p", After: "first\n::error::second\n  ::error::third"},
+			{Path: "tags.##[add-mask]", Before: "##[set-env name=a]b", After: map[string]any{"a": "##vso[task.setvariable]"}},
+		},
+		Calls: []string{"::stop-commands::x"},
+		Notes: []string{"::notice::n"},
+		Err:   errors.New("refused\n::set-output name=a::b\n  ##[debug]c"),
+	}
 )
 
 func scenarios() map[string]*reconcile.Report {
@@ -137,13 +158,19 @@ func scenarios() map[string]*reconcile.Report {
 	brokenPlan := report(inSync, asPlanned(created), failed, skipped)
 	brokenPlan.DryRun = true
 
-	interrupted := report(created, reconcile.Result{
+	interrupted := report(created, unconfirmed, reconcile.Result{
 		ID: updated.ID, Action: reconcile.Update, Status: reconcile.Skipped, Err: reconcile.ErrInterrupted,
 	})
 	interrupted.Interrupted = true
 
 	early := report(inSync)
 	early.Interrupted = true
+
+	interruptedPlan := report(asPlanned(created), reconcile.Result{ID: updated.ID, Action: reconcile.None, Status: reconcile.Skipped, Err: reconcile.ErrInterrupted})
+	interruptedPlan.DryRun, interruptedPlan.Interrupted = true, true
+
+	part := report(inSync, noted)
+	part.Declared = 12
 
 	clean := report(inSync, noted)
 	cleanPlan := report(inSync)
@@ -154,6 +181,7 @@ func scenarios() map[string]*reconcile.Report {
 	stdin.Account = ""
 
 	return map[string]*reconcile.Report{
+		"interrupted-plan": interruptedPlan, "part": part, "commands": report(commands),
 		"plan": plan, "done": done, "broken": broken, "broken-plan": brokenPlan,
 		"interrupted": interrupted, "interrupted-early": early, "clean": clean, "clean-plan": cleanPlan,
 		"stdin": stdin, "hostile": report(hostile),
@@ -227,6 +255,52 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
+// No more does it reach the log of a CI as one: GitHub's runner and Azure's agent
+// take these for commands, whatever white space is before the colons.
+func TestNoCommands(t *testing.T) {
+	t.Parallel()
+	for name, r := range scenarios() {
+		for _, f := range formats() {
+			var b bytes.Buffer
+			if err := f.write(&b, r); err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(b.String()) {
+				if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##[") || strings.Contains(line, "##vso[") {
+					t.Errorf("%s.%s: %q is a command", name, f.name, line)
+				}
+			}
+		}
+	}
+	if got, want := view.Printable("a\n::b\n \t::c\x1b[2J"), "a\n\\x3a:b\n \\t::c\\x1b[2J"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// A narrow terminal breaks lines between words, and no ARN.
+func TestWrap(t *testing.T) {
+	t.Parallel()
+	r := report(created, updated, failed, unconfirmed)
+	r.Outputs = outputs
+	var b bytes.Buffer
+	if err := view.Text(&b, r, view.TextOptions{Width: 60}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "width-60.txt", b.Bytes())
+	for line := range strings.Lines(b.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 60 && strings.Contains(strings.TrimSpace(line), " ") {
+			t.Errorf("%d columns: %q", n, line)
+		}
+	}
+	var whole bytes.Buffer
+	if err := view.Text(&whole, r, view.TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(strings.Fields(whole.String()), strings.Fields(b.String())); d != "" {
+		t.Errorf("wrapping changes words: %s", d)
+	}
+}
+
 func TestLastLine(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
@@ -234,8 +308,11 @@ func TestLastLine(t *testing.T) {
 		"done":              "Done: 1 created, 1 updated, 1 unchanged.",
 		"broken":            "Done: 1 created, 0 updated, 1 unchanged, 1 failed, 1 skipped.",
 		"broken-plan":       "Plan: 1 to create, 0 to update, 1 failed, 1 skipped. Nothing was changed (dry run).",
-		"interrupted":       "Done: 1 created, 0 updated, 0 unchanged, 1 skipped.",
-		"interrupted-early": "Done: 0 created, 0 updated, 1 unchanged.",
+		"interrupted":       "Interrupted: 1 created, 0 updated, 0 unchanged, 1 unconfirmed, 1 skipped. What was not begun is left as it was.",
+		"interrupted-early": "Interrupted: 0 created, 0 updated, 1 unchanged. What was not begun is left as it was.",
+		"interrupted-plan":  "Interrupted: 1 to create, 0 to update, 1 skipped. Nothing was changed (dry run).",
+		"part":              "No changes in the 2 of 12 resources looked at.",
+		"commands":          "Done: 0 created, 0 updated, 0 unchanged, 1 failed.",
 		"clean":             "No changes. AWS matches dev.yaml.",
 		"clean-plan":        "No changes. AWS matches dev.yaml.",
 		"stdin":             "No changes. AWS matches the spec.",
@@ -248,7 +325,7 @@ func TestLastLine(t *testing.T) {
 				t.Fatal(err)
 			}
 			lines := strings.Split(b.String(), "\n")
-			if got := lines[len(lines)-2]; got != want[name] || lines[len(lines)-1] != "" {
+			if got := strings.TrimSuffix(strings.TrimPrefix(lines[len(lines)-2], "\x1b[33m"), "\x1b[0m"); got != want[name] || lines[len(lines)-1] != "" {
 				t.Errorf("%s, %+v: the last line is %q, want %q", name, o, got, want[name])
 			}
 			if strings.Contains(b.String(), "\x1b") && !o.Color {
@@ -279,9 +356,10 @@ func TestJSONKeys(t *testing.T) {
 	want := map[string]any{
 		"format_version": "1.0", "spec": "dev.yaml", "project": "churn-prediction", "environment": "dev",
 		"account": "123456789012", "region": "eu-north-1", "dry_run": false, "in_sync": false,
-		"summary": map[string]any{"create": 1.0, "update": 0.0, "unchanged": 1.0, "failed": 1.0, "skipped": 0.0},
+		"summary": map[string]any{"create": 1.0, "update": 0.0, "unchanged": 1.0, "unconfirmed": 0.0, "failed": 1.0, "skipped": 0.0},
 		"outputs": map[string]any{
 			"bucket_name": map[string]any{"value": "churn-prediction-data-asamane", "sensitive": false},
+			"elsewhere":   map[string]any{"value": nil, "sensitive": false},
 			"key_id":      map[string]any{"value": nil, "sensitive": true},
 			"secret":      map[string]any{"value": "delivered to file ml-engineer.credentials", "sensitive": true},
 		},
