@@ -117,6 +117,19 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// columns is how wide a terminal is; 0 where w is none or does not say.
+func columns(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
 // noArgs refuses words that no flag stands for: a mistyped command, or a value
 // whose flag was forgotten.
 func noArgs(cmd *cobra.Command, args []string) error {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
@@ -113,7 +112,7 @@ func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 	report := &reconcile.Report{
 		Spec: s.File, Project: s.Project, Environment: s.Environment, Account: s.Account, Region: s.Region,
 		DryRun: f.dryRun, Interrupted: session.interrupted(),
-		Results: look.Results(), Outputs: session.stack.Outputs(look),
+		Declared: len(s.IDs()), Results: look.Results(), Outputs: session.stack.Outputs(look),
 		Duration: env.Now().Sub(start), APICalls: session.stack.Calls(),
 	}
 	if err := writeReports(env, f.log, sinks, report); err != nil {
@@ -128,7 +127,7 @@ func status(r *reconcile.Report, detailed bool) error {
 	switch {
 	case r.Interrupted:
 		return &exitStatus{code: exitInterrupted}
-	case sum.Failed+sum.Skipped > 0:
+	case sum.Failed+sum.Skipped+sum.Unconfirmed > 0:
 		return &exitStatus{code: exitError}
 	case detailed && sum.Create+sum.Update > 0:
 		return &exitStatus{code: exitDifferences}
@@ -235,13 +234,7 @@ func newProgress(env Env, f logFlags) *view.Progress {
 	tick := time.NewTicker(time.Second / 4)
 	return view.NewProgress(tty, view.ProgressOptions{
 		Terminal: true, Now: env.Now, Tick: tick.C,
-		Width: func() int {
-			width, _, err := term.GetSize(int(tty.Fd()))
-			if err != nil {
-				return 0
-			}
-			return width
-		},
+		Width: func() int { return columns(tty) },
 	})
 }
 
@@ -308,6 +301,10 @@ func writeReports(env Env, f logFlags, sinks []reportSink, r *reconcile.Report) 
 	for _, s := range sinks {
 		var b strings.Builder
 		var err error
+		width := 0
+		if s.path == "" {
+			width = columns(env.Stdout)
+		}
 		switch s.format {
 		case "json":
 			err = view.JSON(&b, r)
@@ -315,7 +312,7 @@ func writeReports(env Env, f logFlags, sinks []reportSink, r *reconcile.Report) 
 			err = view.Markdown(&b, r)
 		default:
 			err = view.Text(&b, r, view.TextOptions{
-				Color: s.path == "" && f.colorful(env), Verbose: f.verbose, Quiet: f.quiet,
+				Color: s.path == "" && f.colorful(env), Verbose: f.verbose, Quiet: f.quiet, Width: width,
 			})
 		}
 		if err == nil && s.path == "" {
