@@ -74,6 +74,7 @@ func newBinder(f *File, id Identity) *binder {
 		taken:      make(map[ID]*resource),
 		incomplete: make(map[Kind]bool),
 		fields:     make(map[reflect.Type][]shape.Field),
+		problems:   slices.Clone(f.read),
 	}
 	b.readSettings(f.layers)
 	return b
@@ -91,7 +92,10 @@ func (b *binder) problem(p Problem) {
 // errorf reports a finding at a node.
 func (b *binder) errorf(n *node, format string, args ...any) {
 	line, column := n.place()
-	b.problem(Problem{n.src.name, line, column, fmt.Sprintf(format, args...)})
+	if n.kind == scalar && n.src.guessed[line] {
+		return
+	}
+	b.problem(n.src.problem(line, column, format, args...))
 }
 
 // need records that what is being decoded refers to a resource.

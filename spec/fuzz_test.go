@@ -88,3 +88,27 @@ func placed(t *testing.T, err error) {
 		}
 	}
 }
+
+// FuzzMistake: looking for a mistake ends, whatever the text, and points into
+// it.
+func FuzzMistake(f *testing.F) {
+	sections, err := os.ReadFile("testdata/yaml.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for part := range strings.SplitSeq(string(sections), "-- want --") {
+		f.Add(part)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m := findMistake(text)
+		if m == nil {
+			return
+		}
+		if m.offset < 0 || m.offset > len(text) {
+			t.Errorf("byte %d of %d", m.offset, len(text))
+		}
+		for _, fix := range m.fixes {
+			apply(text, fix)
+		}
+	})
+}

@@ -40,12 +40,12 @@ func TestManyMistakes(t *testing.T) {
 
 func TestProblemText(t *testing.T) {
 	p := Problems{
-		{"b.yaml", 2, 1, "second"},
-		{"b.yaml", 1, 9, "late"},
-		{"b.yaml", 1, 9, "late"},
-		{"b.yaml", 1, 2, "early"},
-		{"a.yaml", 0, 0, "the whole file"},
-		{"", 0, 0, "no file"},
+		{File: "b.yaml", Line: 2, Column: 1, Message: "second"},
+		{File: "b.yaml", Line: 1, Column: 9, Message: "late"},
+		{File: "b.yaml", Line: 1, Column: 9, Message: "late"},
+		{File: "b.yaml", Line: 1, Column: 2, Message: "early"},
+		{File: "a.yaml", Message: "the whole file"},
+		{Message: "no file"},
 	}
 	want := "no file\na.yaml: the whole file\nb.yaml:1:2: early\nb.yaml:1:9: late\nb.yaml:2:1: second"
 	if diff := cmp.Diff(want, p.err().Error()); diff != "" {

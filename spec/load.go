@@ -28,6 +28,7 @@ type File struct {
 	files   map[string]fileText // by path, everything that references have named
 	reading bool                // Load is at work, so that files may still be read
 	broken  bool                // a layer could not be read whole
+	read    Problems            // what was found in reading
 	checked error
 }
 
@@ -57,20 +58,17 @@ func Load(path string, o Options) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read spec: %w", err)
 	}
-	var problems Problems
-	f.layer(path, text, nil, &problems)
+	f.layer(path, text, nil, &f.read)
 	if f.broken {
-		return nil, problems.err()
+		return nil, f.read.err()
 	}
 	slices.Reverse(f.layers)
 
 	// Which files are named shows only once the spec is walked by its types,
 	// so the first check is made here.
 	f.reading = true
-	_, err = f.bind(f.placeholder())
+	_, f.checked = f.bind(f.placeholder())
 	f.reading = false
-	meaning, _ := errors.AsType[Problems](err)
-	f.checked = append(problems, meaning...).err()
 	return f, nil
 }
 
@@ -84,7 +82,7 @@ func (f *File) layer(path string, text []byte, chain []string, problems *Problem
 	if root.kind != mapping {
 		f.broken = true
 		line, column := root.place()
-		*problems = append(*problems, Problem{path, line, column, "a spec is a mapping of fields, this is " + root.what()})
+		*problems = append(*problems, root.src.problem(line, column, "a spec is a mapping of fields, this is %s", root.what()))
 		return
 	}
 	f.layers = append(f.layers, root)
@@ -95,7 +93,7 @@ func (f *File) layer(path string, text []byte, chain []string, problems *Problem
 	report := func(format string, args ...any) {
 		f.broken = true
 		line, column := base.place()
-		*problems = append(*problems, Problem{path, line, column, "extends: " + fmt.Sprintf(format, args...)})
+		*problems = append(*problems, root.src.problem(line, column, "extends: %s", fmt.Sprintf(format, args...)))
 	}
 	switch {
 	case base.kind != scalar || base.text == "":

@@ -21,20 +21,32 @@ const (
 	maxDepth    = 100
 )
 
-// A source is a file's text, kept to find the place of a token within it.
+// A source is a file's text, kept to find the place of a token within it and to
+// show the line of a finding.
 type source struct {
-	name string
-	text string
+	name  string
+	text  string
+	lines []string
+
+	// guessed are the lines with a mistake of YAML in them: what they mean is a
+	// guess, about which nothing else is said.
+	guessed map[int]bool
+}
+
+func newSource(name, text string) *source {
+	return &source{name: name, text: text, lines: strings.Split(text, "\n")}
 }
 
 // line is a line of the text without its end, counted from 1.
 func (s *source) line(n int) string {
-	for line := range strings.Lines(s.text) {
-		if n--; n == 0 {
-			return strings.TrimRight(line, "\r\n")
-		}
+	if n < 1 || n > len(s.lines) {
+		return ""
 	}
-	return ""
+	return strings.TrimRight(s.lines[n-1], "\r")
+}
+
+func (s *source) problem(line, column int, format string, args ...any) Problem {
+	return Problem{File: s.name, Line: line, Column: column, Message: fmt.Sprintf(format, args...), Source: s.line(line)}
 }
 
 type nodeKind int
@@ -226,11 +238,12 @@ type reader struct {
 	nodes    int
 	full     bool
 	anchors  map[*yaml.Node]bool // being followed
+	mended   []mending           // where what is read is not what the file has
 }
 
 func (r *reader) report(line, column int, format string, args ...any) {
 	r.broken = true
-	*r.problems = append(*r.problems, Problem{r.src.name, line, column, fmt.Sprintf(format, args...)})
+	*r.problems = append(*r.problems, r.src.problem(line, column, format, args...))
 }
 
 func (r *reader) reportAt(n *node, format string, args ...any) {
@@ -242,7 +255,7 @@ func (r *reader) reportAt(n *node, format string, args ...any) {
 // else is wrong can be told in one go.
 func (r *reader) duplicate(key *node, first int) {
 	line, column := key.place()
-	*r.problems = append(*r.problems, Problem{r.src.name, line, column, fmt.Sprintf("duplicate key %q, first on line %d", key.text, first)})
+	*r.problems = append(*r.problems, r.src.problem(line, column, "duplicate key %q, first on line %d", key.text, first))
 }
 
 // parse reads text as JSON where the file's name ends in .json, otherwise as
@@ -250,21 +263,21 @@ func (r *reader) duplicate(key *node, first int) {
 // says that nothing of the text is missing, duplicate keys aside.
 func parse(name string, text []byte, problems *Problems) (root *node, whole bool) {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-	r := &reader{src: &source{name: name, text: string(text)}, problems: problems, anchors: make(map[*yaml.Node]bool)}
+	r := &reader{src: newSource(name, string(text)), problems: problems, anchors: make(map[*yaml.Node]bool)}
 	if !r.isText() {
 		return nil, false
 	}
 	if strings.HasSuffix(strings.ToLower(name), ".json") {
-		root = r.json(r.src.text, r.place)
+		root = r.json(r.src.text, func(offset int) (int, int) { return r.place(r.src.text, offset) })
 		return root, !r.broken
 	}
 	root = r.yaml()
 	return root, !r.broken
 }
 
-// place is the line and column of a byte of the source.
-func (r *reader) place(offset int) (line, column int) {
-	before := r.src.text[:min(offset, len(r.src.text))]
+// place is the line and column of a byte of a text.
+func (r *reader) place(text string, offset int) (line, column int) {
+	before := text[:min(offset, len(text))]
 	start := strings.LastIndexByte(before, '\n') + 1
 	return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[start:]) + 1
 }
@@ -277,7 +290,7 @@ func (r *reader) isText() bool {
 		return false
 	}
 	if i := strings.IndexByte(text, 0); i >= 0 {
-		line, column := r.place(i)
+		line, column := r.place(text, i)
 		r.report(line, column, "a NUL byte: this is not a text file")
 		return false
 	}
@@ -285,7 +298,7 @@ func (r *reader) isText() bool {
 		for i := 0; i < len(text); {
 			c, size := utf8.DecodeRuneInString(text[i:])
 			if c == utf8.RuneError && size == 1 {
-				line, column := r.place(i)
+				line, column := r.place(text, i)
 				r.report(line, column, "byte 0x%02x is not UTF-8; save the file as UTF-8", text[i])
 				return false
 			}
@@ -295,31 +308,114 @@ func (r *reader) isText() bool {
 	return true
 }
 
+// yaml reads the text as YAML. A mistake that can be explained is, and what it
+// was probably meant to be is read in its place, so that one mistake does not
+// hide the others.
 func (r *reader) yaml() *node {
-	dec := yaml.NewDecoder(strings.NewReader(r.src.text))
+	const (
+		patience = 20      // mistakes
+		readable = 1 << 20 // bytes: each mistake is a walk through the text or two
+	)
+	text := r.src.text
+	for range patience {
+		root, err := r.document(text)
+		if err == nil {
+			return root
+		}
+		var m *mistake
+		if len(text) <= readable {
+			m = findMistake(text)
+		}
+		if m == nil {
+			if len(r.mended) == 0 {
+				r.syntax(err)
+			}
+			return r.giveUp()
+		}
+		line, column := r.place(text, m.offset)
+		line, column = r.original(line, column)
+		*r.problems = append(*r.problems, r.src.problem(line, column, "%s", m.message))
+		if r.src.guessed == nil {
+			r.src.guessed = make(map[int]bool)
+		}
+		r.src.guessed[line] = true
+		fix := bestFix(text, m.fixes)
+		if fix == nil {
+			return r.giveUp()
+		}
+		for _, e := range fix {
+			line, column := r.place(text, e.from)
+			r.mended = append(r.mended, mending{line, column, utf8.RuneCountInString(e.text) - (e.to - e.from)})
+		}
+		text = apply(text, fix)
+	}
+	return r.giveUp()
+}
+
+func (r *reader) giveUp() *node {
+	r.broken = true
+	return nil
+}
+
+// bestFix is the one after which the text is well for longest; nil without
+// any.
+func bestFix(text string, fixes [][]edit) []edit {
+	if len(fixes) < 2 {
+		return slices.Concat(fixes...)
+	}
+	var best []edit
+	furthest := -1
+	for _, fix := range fixes {
+		next := findMistake(apply(text, fix))
+		if next == nil {
+			return fix
+		}
+		if next.offset > furthest {
+			best, furthest = fix, next.offset
+		}
+	}
+	return best
+}
+
+// A mending is a place on a line that has more characters, or fewer, than the
+// file has there.
+type mending struct{ line, column, grown int }
+
+// original is the place in the file of a place in the text that is read.
+func (r *reader) original(line, column int) (int, int) {
+	for _, m := range slices.Backward(r.mended) {
+		if m.line == line && column > m.column {
+			column = max(m.column, column-m.grown)
+		}
+	}
+	return line, column
+}
+
+// document reads the one document of a text. An error is the parser's; nil
+// without an error follows a report.
+func (r *reader) document(text string) (*node, error) {
+	dec := yaml.NewDecoder(strings.NewReader(text))
 	first, err := decodeYAML(dec)
 	if errors.Is(err, io.EOF) {
 		r.report(1, 1, "the file is empty")
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		r.syntax(err)
-		return nil
+		return nil, err
 	}
 	second, err := decodeYAML(dec)
 	if err == nil {
 		r.report(max(second.Line, 1), max(second.Column, 1), "a second YAML document; a file holds one")
-		return nil
+		return nil, nil
 	}
 	if !errors.Is(err, io.EOF) {
-		r.syntax(err)
-		return nil
+		return nil, err
 	}
 	if len(first.Content) != 1 || first.Content[0].ShortTag() == "!!null" {
 		r.report(1, 1, "the file is empty")
-		return nil
+		return nil, nil
 	}
-	return r.convert(first.Content[0], 0)
+	return r.convert(first.Content[0], 0), nil
 }
 
 // decodeYAML reads one document. yaml.v3 reports bad input by panicking
@@ -368,11 +464,12 @@ func (r *reader) convert(y *yaml.Node, depth int) *node {
 		r.report(y.Line, y.Column, "too much: at most %d values nested %d deep, aliases followed", maxNodes, maxDepth)
 		return nil
 	}
-	n := &node{src: r.src, line: y.Line, column: y.Column, style: y.Style}
+	line, column := r.original(y.Line, y.Column)
+	n := &node{src: r.src, line: line, column: column, style: y.Style}
 	switch y.Kind {
 	case yaml.AliasNode:
 		if r.anchors[y.Alias] {
-			r.report(y.Line, y.Column, "the anchor %q contains itself", y.Value)
+			r.report(line, column, "the anchor %q contains itself", y.Value)
 			return nil
 		}
 		r.anchors[y.Alias] = true
@@ -383,7 +480,7 @@ func (r *reader) convert(y *yaml.Node, depth int) *node {
 		switch n.tag {
 		case "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge":
 		default:
-			r.report(y.Line, y.Column, "the tag %s is not known here; references are written ${...}", y.Tag)
+			r.report(line, column, "the tag %s is not known here; references are written ${...}", y.Tag)
 			return nil
 		}
 	case yaml.SequenceNode:

@@ -16,6 +16,10 @@ type Problem struct {
 	Line    int
 	Column  int
 	Message string
+
+	// Source is the line of the file, to be shown with the finding; "" where
+	// there is none to show.
+	Source string
 }
 
 func (p Problem) Error() string {

@@ -99,7 +99,10 @@ func (b *binder) expand(n *node) value {
 
 func (x *expander) report(offset int, format string, args ...any) {
 	line, column := x.node.at(x.raw, offset)
-	x.problem(Problem{x.node.src.name, line, column, fmt.Sprintf(format, args...)})
+	if x.node.src.guessed[line] {
+		return
+	}
+	x.problem(x.node.src.problem(line, column, format, args...))
 }
 
 // run reads to the end of the text, or to the brace that ends a reference
@@ -310,7 +313,7 @@ func (x *expander) fileText(at int, path string) value {
 		return value{}
 	}
 	var problems Problems
-	if r := (&reader{src: &source{text: string(text)}, problems: &problems}); !r.isText() {
+	if r := (&reader{src: newSource(path, string(text)), problems: &problems}); !r.isText() {
 		x.report(at, "%s: %s", path, problems[0].Message)
 		return value{}
 	}
