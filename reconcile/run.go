@@ -26,7 +26,16 @@ const (
 	// unclearTries bounds how often an unclear answer sends a resource back
 	// to looking.
 	unclearTries = 3
+
+	// overtakenTries bounds how often other runs send a resource back to
+	// looking.
+	overtakenTries = 10
 )
+
+// ErrOvertaken is a step's error where somebody else has changed what the step
+// was planned from, before the step has written anything. The resource is
+// looked at again.
+var ErrOvertaken = errors.New("somebody else has changed it meanwhile")
 
 // ErrInterrupted is why a resource was left alone after an interrupt.
 var ErrInterrupted = errors.New("interrupted")
@@ -104,7 +113,7 @@ func Look(ctx context.Context, resources []Resource, o Options) *Run {
 func (n *node) look(ctx context.Context) {
 	id := n.res.ID()
 	n.result = Result{ID: id, Action: None, Status: InSync}
-	plan, err := n.res.Plan(ctx)
+	plan, err := n.ask(ctx)
 	switch {
 	case err != nil && errors.Is(context.Cause(ctx), ErrInterrupted):
 		n.result.Status, n.result.Err = Skipped, ErrInterrupted
@@ -127,6 +136,15 @@ func (n *node) look(ctx context.Context) {
 		n.result.Calls = append(n.result.Calls, s.Call)
 		n.result.Diffs = append(n.result.Diffs, s.Diffs...)
 	}
+}
+
+// ask has the resource make its plan.
+func (n *node) ask(ctx context.Context) (plan Plan, err error) {
+	err = awsx.Guard(func() (err error) {
+		plan, err = n.res.Plan(ctx)
+		return err
+	})
+	return plan, err
 }
 
 func (n *node) fail(ctx context.Context, err error) {
@@ -239,7 +257,7 @@ func (r *Run) apply(ctx context.Context, n *node) {
 // and goes on with what is then left to do, so that a lost answer is neither
 // taken for a failure nor made up for twice.
 func (r *Run) write(ctx context.Context, n *node) error {
-	for try := 0; ; try++ {
+	for tries, overtaken := 0, 0; ; {
 		step, err := r.do(ctx, n)
 		if err == nil {
 			return nil
@@ -248,15 +266,31 @@ func (r *Run) write(ctx context.Context, n *node) error {
 		if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), ErrInterrupted) {
 			return &unconfirmedError{err} // AWS may have taken the call before it was cut off
 		}
-		if try == unclearTries || !unclear(step, err) || r.stopped(ctx) != nil {
+		switch {
+		case r.stopped(ctx) != nil:
+			return err
+		case errors.Is(err, ErrOvertaken) && overtaken < overtakenTries:
+			overtaken++
+		case unclear(step, err) && tries < unclearTries:
+			tries++
+		default:
 			return err
 		}
-		again, lookErr := r.lookFor(ctx, n, step)
+		again, lookErr := r.lookFor(ctx, n, step, err)
 		if lookErr != nil {
 			return errors.Join(err, lookErr)
 		}
+		if awsx.AlreadyExists(err) && makes(again, step) {
+			// It is there, and yet is not what was to be made.
+			return err
+		}
 		n.plan = again
 	}
+}
+
+// makes says that a plan makes the call of a step.
+func makes(plan Plan, step Step) bool {
+	return slices.ContainsFunc(plan.Steps, func(s Step) bool { return s.Call == step.Call })
 }
 
 // unclear says that a step's own call may have taken effect although it
@@ -278,28 +312,30 @@ func (r *Run) do(ctx context.Context, n *node) (Step, error) {
 		if o := r.opts.Observer; o != nil {
 			o.Started(n.result.ID, s.Call)
 		}
-		if err := s.Do(ctx); err != nil {
+		if err := awsx.Guard(func() error { return s.Do(ctx) }); err != nil {
 			return s, err
 		}
 	}
 	return Step{}, nil
 }
 
-// lookFor reads n again after the step's answer was unclear. AWS's reads lag
-// behind its writes: what cannot be made twice without harm is looked for
-// until the budget is spent, anything else once.
-func (r *Run) lookFor(ctx context.Context, n *node, lost Step) (Plan, error) {
+// lookFor reads n again after a step's answer was unclear, or where the plan
+// no longer holds. AWS's reads lag behind its writes: what cannot be made twice
+// without harm, and what is known to exist, is looked for until the budget is
+// spent, anything else once. As long as any step makes the lost call, its
+// effect does not show: an older state may ask for other steps before it.
+func (r *Run) lookFor(ctx context.Context, n *node, lost Step, why error) (Plan, error) {
 	poll := awsx.Poll{Pause: r.opts.Pause, Budget: 100 * time.Millisecond}
-	if lost.Once {
+	if !errors.Is(why, ErrOvertaken) && (lost.Once || awsx.AlreadyExists(why)) {
 		poll.Budget = lostBudget
 	}
 	plan := n.plan
 	for poll.Again(ctx) {
 		var err error
-		if plan, err = n.res.Plan(ctx); err != nil {
+		if plan, err = n.ask(ctx); err != nil {
 			return Plan{}, fmt.Errorf("describe %s: %w", n.result.ID, awsx.Clean(err))
 		}
-		if len(plan.Steps) == 0 || plan.Steps[0].Call != lost.Call {
+		if !makes(plan, lost) {
 			break
 		}
 	}
@@ -314,7 +350,7 @@ func (r *Run) confirm(ctx context.Context, n *node) error {
 		if err := r.stopped(ctx); err != nil {
 			return &unconfirmedError{fmt.Errorf("written, but not read back: %w", err)}
 		}
-		plan, err := n.res.Plan(ctx)
+		plan, err := n.ask(ctx)
 		if err != nil {
 			return &unconfirmedError{fmt.Errorf("written, but not read back: describe %s: %w", n.result.ID, awsx.Clean(err))}
 		}

@@ -352,6 +352,90 @@ func TestUnclearAnswers(t *testing.T) {
 	}
 }
 
+// A call that must not be made twice is looked for as long as any step makes
+// it, also where an older state asks for another call first.
+func TestUnclearAnswerBehindAnotherStep(t *testing.T) {
+	var l log
+	var p pauses
+	a := newFake(&l, "a")
+	a.calls, a.once, a.lost, a.lag = []string{"s3:Delete", "s3:Create"}, true, true, 0
+	a.do = func(call string, time int) error {
+		if call == "s3:Create" && time == 1 {
+			return lost(call)
+		}
+		return nil
+	}
+	r := reconcile.Look(t.Context(), []reconcile.Resource{a}, reconcile.Options{Pause: p.pause})
+	a.plan = func(context.Context) error {
+		// Looks fall back behind both calls for a while.
+		if a.tries["s3:Create"] == 1 && p.sum < 2*time.Second {
+			a.stale, a.old = 1, nil
+		}
+		return nil
+	}
+	r.Apply(t.Context())
+	wantStatuses(t, r, map[string]reconcile.Status{"a": reconcile.Done})
+	for _, call := range a.calls {
+		if n := l.count("a " + call); n != 1 {
+			t.Errorf("%s was made %d times", call, n)
+		}
+	}
+}
+
+// Where others get in first, the resource is looked at again, and given up at
+// last.
+func TestOvertaken(t *testing.T) {
+	for _, tt := range []struct {
+		times  int
+		status reconcile.Status
+	}{{1, reconcile.Done}, {10, reconcile.Done}, {11, reconcile.Failed}} {
+		var l log
+		var p pauses
+		a := newFake(&l, "a")
+		a.do = func(_ string, time int) error {
+			if time <= tt.times {
+				return reconcile.ErrOvertaken
+			}
+			return nil
+		}
+		r := reconcile.Look(t.Context(), []reconcile.Resource{a}, reconcile.Options{Pause: p.pause})
+		r.Apply(t.Context())
+		wantStatuses(t, r, map[string]reconcile.Status{"a": tt.status})
+	}
+}
+
+// A panic is the failure of the resource that it strikes, and of no other.
+func TestPanics(t *testing.T) {
+	var none *reconcile.Plan
+	for _, tt := range []struct {
+		name  string
+		spoil func(*fake)
+	}{
+		{"when looking", func(f *fake) { f.plan = func(context.Context) error { _ = none.Exists; return nil } }},
+		{"in a read beside others", func(f *fake) {
+			f.plan = func(context.Context) error {
+				var reads awsx.Reads
+				reads.Go(func() error { _ = none.Exists; return nil })
+				return reads.Wait()
+			}
+		}},
+		{"when writing", func(f *fake) { f.do = func(string, int) error { _ = none.Exists; return nil } }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var l log
+			var p pauses
+			a, b, c := newFake(&l, "a"), newFake(&l, "b", "a"), newFake(&l, "c")
+			tt.spoil(a)
+			r := reconcile.Look(t.Context(), []reconcile.Resource{a, b, c}, reconcile.Options{Pause: p.pause})
+			r.Apply(t.Context())
+			wantStatuses(t, r, map[string]reconcile.Status{"a": reconcile.Failed, "b": reconcile.Skipped, "c": reconcile.Done})
+			if err := errorOf(t, r, "a"); !strings.Contains(err.Error(), "nil pointer") || !strings.Contains(err.Error(), "run_test.go:") {
+				t.Errorf("the error names neither the fault nor its place: %v", err)
+			}
+		})
+	}
+}
+
 // What AWS does not show at once is waited for, and never written twice.
 func TestConfirm(t *testing.T) {
 	t.Run("shown at last", func(t *testing.T) {

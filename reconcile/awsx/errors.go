@@ -138,9 +138,7 @@ func Unclear(err error) bool {
 	if _, ok := errors.AsType[*CredentialsError](err); ok {
 		return false // never made
 	}
-	switch Code(err) {
-	case "EntityAlreadyExists", "BucketAlreadyOwnedByYou", "RepositoryAlreadyExistsException",
-		"ResourceAlreadyExistsException", "ResourceExistsException":
+	if AlreadyExists(err) {
 		return true
 	}
 	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok && r.HTTPStatusCode() >= 500 {
@@ -156,6 +154,17 @@ func Unclear(err error) bool {
 		return true
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// AlreadyExists says that a create has found what it was to make, be it its
+// own work or somebody's.
+func AlreadyExists(err error) bool {
+	switch Code(err) {
+	case "EntityAlreadyExists", "BucketAlreadyOwnedByYou", "RepositoryAlreadyExistsException",
+		"ResourceAlreadyExistsException", "ResourceExistsException":
+		return true
+	}
+	return false
 }
 
 // Throttled says that AWS refused the call for its rate, which is certain to

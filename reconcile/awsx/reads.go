@@ -15,7 +15,7 @@ type Reads struct {
 func (r *Reads) Go(call func() error) {
 	err := new(error)
 	r.errs = append(r.errs, err)
-	r.wg.Go(func() { *err = call() })
+	r.wg.Go(func() { *err = Guard(call) })
 }
 
 // Wait waits for all calls.

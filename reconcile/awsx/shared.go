@@ -47,7 +47,12 @@ func (s *Shared[V]) For(key string) Read[V] {
 			return s.one(ctx, key)
 		}
 		asked = true
-		s.once.Do(func() { s.answers, s.err = s.all(ctx, s.keys) })
+		s.once.Do(func() {
+			s.err = Guard(func() (err error) {
+				s.answers, err = s.all(ctx, s.keys)
+				return err
+			})
+		})
 		if s.err != nil {
 			return s.one(ctx, key)
 		}
