@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -84,7 +83,7 @@ type ecrRef struct {
 	RepositoryName string
 }
 
-var ecrName = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
+var ecrName = &pattern{expr: `^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`}
 
 func ecrInvalid(parameter, format string, args ...any) *apiError {
 	return badRequest("InvalidParameterException", "Invalid parameter at '%s' failed to satisfy constraint: '%s'",
@@ -157,7 +156,7 @@ func ecrCheckMutability(mutability string, filters []ecrExclusionFilter) error {
 	return nil
 }
 
-var ecrFilter = regexp.MustCompile(`^[0-9a-zA-Z._*-]{1,128}$`)
+var ecrFilter = &pattern{expr: `^[0-9a-zA-Z._*-]{1,128}$`}
 
 func ecrCreateRepository(st *state, r *request, in struct {
 	ecrRef

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -39,7 +38,7 @@ func ecsHandlers() map[string]handler {
 
 var (
 	ecsTags = tagRules{invalid: "InvalidParameterException", tooMany: "InvalidParameterException"}
-	ecsName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,255}$`)
+	ecsName = &pattern{expr: `^[a-zA-Z0-9_-]{1,255}$`}
 )
 
 func ecsInvalid(format string, args ...any) *apiError {

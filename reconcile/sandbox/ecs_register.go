@@ -3,7 +3,6 @@ package sandbox
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,15 +57,15 @@ type ecsContainer struct {
 }
 
 var (
-	ecsVCPU     = regexp.MustCompile(`(?i)^(\d+|\d*\.\d+) *vcpu$`)
-	ecsGB       = regexp.MustCompile(`(?i)^(\d+|\d*\.\d+) *gb$`)
-	ecsECRImage = regexp.MustCompile(`^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/`)
+	ecsVCPU     = &pattern{expr: `(?i)^(\d+|\d*\.\d+) *vcpu$`}
+	ecsGB       = &pattern{expr: `(?i)^(\d+|\d*\.\d+) *gb$`}
+	ecsECRImage = &pattern{expr: `^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/`}
 )
 
 // ecsUnits reads a task's cpu or memory: a number, or a multiple of 1024 with
 // its unit, "1 vCPU" or "0.5 GB".
-func ecsUnits(s string, unit *regexp.Regexp) (int, bool) {
-	if m := unit.FindStringSubmatch(strings.TrimSpace(s)); m != nil {
+func ecsUnits(s string, unit *pattern) (int, bool) {
+	if m := unit.compiled().FindStringSubmatch(strings.TrimSpace(s)); m != nil {
 		f, err := strconv.ParseFloat(m[1], 64)
 		return int(f * 1024), err == nil
 	}

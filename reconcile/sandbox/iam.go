@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -138,9 +137,9 @@ func iamInvalid(param, value, constraint string) error {
 }
 
 var (
-	entityName = regexp.MustCompile(`^[\w+=,.@-]+$`)
-	entityPath = regexp.MustCompile(`^(/|/[\x21-\x7E]+/)$`)
-	tagText    = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+	entityName = &pattern{expr: `^[\w+=,.@-]+$`}
+	entityPath = &pattern{expr: `^(/|/[\x21-\x7E]+/)$`}
+	tagText    = &pattern{expr: `^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`}
 )
 
 // iamName reads a required name parameter.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -125,7 +124,7 @@ func statements(doc string) ([]statement, *apiError) {
 	return all, nil
 }
 
-var sidText = regexp.MustCompile(`^[A-Za-z0-9]*$`)
+var sidText = &pattern{expr: `^[A-Za-z0-9]*$`}
 
 // policyText reads a parameter that has to hold a document.
 func policyText(f url.Values, param string) (string, error) {
@@ -237,10 +236,10 @@ func (st *iamState) unknownPrincipal(r *request, p principals) string {
 }
 
 var (
-	principalARN     = regexp.MustCompile(`^arn:[\w-]+:(iam::\d{12}:(root|(user|role)/.+)|sts::\d{12}:(assumed-role|federated-user)/.+)$`)
-	servicePrincipal = regexp.MustCompile(`^[a-z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)$`)
-	uniqueID         = regexp.MustCompile(`"(AIDA|AROA)[A-Z2-7]{17}"`)
-	entityARN        = regexp.MustCompile(`"arn:[\w-]+:iam::\d{12}:(user|role)/[^"\\]+"`)
+	principalARN     = &pattern{expr: `^arn:[\w-]+:(iam::\d{12}:(root|(user|role)/.+)|sts::\d{12}:(assumed-role|federated-user)/.+)$`}
+	servicePrincipal = &pattern{expr: `^[a-z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)$`}
+	uniqueID         = &pattern{expr: `"(AIDA|AROA)[A-Z2-7]{17}"`}
+	entityARN        = &pattern{expr: `"arn:[\w-]+:iam::\d{12}:(user|role)/[^"\\]+"`}
 )
 
 // byARN gives the unique ID of the user or role of an ARN; "" is none.
@@ -274,7 +273,7 @@ func (st *iamState) byID(id string) string {
 // AWS keeps principals so: one that is deleted and made again is another one,
 // and the policy shows the dead one's ID from then on.
 func (st *iamState) withUniqueIDs(doc string) string {
-	return entityARN.ReplaceAllStringFunc(doc, func(arn string) string {
+	return entityARN.compiled().ReplaceAllStringFunc(doc, func(arn string) string {
 		if id := st.byARN(strings.Trim(arn, `"`)); id != "" {
 			return `"` + id + `"`
 		}
@@ -284,7 +283,7 @@ func (st *iamState) withUniqueIDs(doc string) string {
 
 // withoutDeleted is the way back: ARNs for unique IDs that still live.
 func (st *iamState) withoutDeleted(doc string) string {
-	return uniqueID.ReplaceAllStringFunc(doc, func(id string) string {
+	return uniqueID.compiled().ReplaceAllStringFunc(doc, func(id string) string {
 		if arn := st.byID(strings.Trim(id, `"`)); arn != "" {
 			return `"` + arn + `"`
 		}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha1" // AWS's thumbprints are SHA-1
 	"encoding/hex"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +20,7 @@ type oidcProvider struct {
 	Tags        []tag // nil: never had any
 }
 
-var thumbprint = regexp.MustCompile(`^[0-9a-fA-F]{40}$`)
+var thumbprint = &pattern{expr: `^[0-9a-fA-F]{40}$`}
 
 func oidcHandlers() map[string]handler {
 	return map[string]handler{

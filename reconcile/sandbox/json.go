@@ -94,8 +94,11 @@ type tagRules struct {
 }
 
 // add gives the tags that are there with a list on top. What is there stays
-// as it is.
+// as it is. nil is what never had a tag, other than what has lost them all.
 func (c tagRules) add(have map[string]string, list []tag) (map[string]string, error) {
+	if len(list) == 0 {
+		return have, nil
+	}
 	tags := make(map[string]string, len(have)+len(list))
 	maps.Copy(tags, have)
 	seen := map[string]bool{}

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -58,8 +57,8 @@ func logsHandlers() map[string]handler {
 var logsTags = tagRules{invalid: "InvalidParameterException", tooMany: "TooManyTagsException"}
 
 var (
-	logGroupName  = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
-	logStreamName = regexp.MustCompile(`^[^:*]{1,512}$`)
+	logGroupName  = &pattern{expr: `^[.\-_/#A-Za-z0-9]{1,512}$`}
+	logStreamName = &pattern{expr: `^[^:*]{1,512}$`}
 )
 
 func logsInvalid(format string, args ...any) *apiError {
@@ -346,6 +345,14 @@ type logsTagsAnswer struct {
 	Tags map[string]string `json:"tags"`
 }
 
+// listed are the group's tags as they are answered: {} where there are none.
+func (g *logGroup) listed() logsTagsAnswer {
+	if g.Tags == nil {
+		return logsTagsAnswer{map[string]string{}}
+	}
+	return logsTagsAnswer{g.Tags}
+}
+
 func logsTagResource(st *state, r *request, in struct {
 	ResourceARN string
 	Tags        map[string]string
@@ -376,7 +383,7 @@ func logsListTagsForResource(st *state, r *request, in struct{ ResourceARN strin
 	if err != nil {
 		return nil, err
 	}
-	return logsTagsAnswer{group.Tags}, nil
+	return group.listed(), nil
 }
 
 // The three that follow are the older form of the three above. AWS deprecates
@@ -412,5 +419,5 @@ func logsListTagsLogGroup(st *state, r *request, in logsRef) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return logsTagsAnswer{group.Tags}, nil
+	return group.listed(), nil
 }

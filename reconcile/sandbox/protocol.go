@@ -1,9 +1,12 @@
 package sandbox
 
 import (
+	"cmp"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +33,7 @@ type service struct {
 
 	throttled apiError
 	failed    apiError
+	absent    *apiError // what every call is answered where the sandbox lacks the service
 }
 
 const (
@@ -91,6 +95,8 @@ func (s service) untrusted(r *request) *apiError {
 // client retries its status.
 func (s service) unknown(r *request) *apiError {
 	switch {
+	case s.absent != nil:
+		return s.absent
 	case r.service == "s3":
 		return &apiError{http.StatusNotImplemented, "NotImplemented", "The sandbox does not implement " + r.operation + "."}
 	case s.json:
@@ -109,8 +115,27 @@ var jsonTargets = map[string]string{
 	"ResourceGroupsTaggingAPI_20170126":    "tagging",
 }
 
-// decode takes the wire protocol off. It never fails: what it cannot tell
-// becomes a call to S3, as AWS's own catch-all protocol is S3's.
+// served names the services for who asks for another.
+const served = "S3, IAM, STS, ECR, ECS, CloudWatch Logs, Secrets Manager and the tagging API"
+
+// unserved stands in for a service that the sandbox does not have. It answers
+// in the protocol of the request, so that the client can say why. No client
+// retries status 501.
+func unserved(r *request) service {
+	s := service{protocol: jsonProtocol{}, json: true} // REST-JSON reads its errors in the same way
+	switch {
+	case r.form != nil && r.service == "ec2":
+		s = service{protocol: ec2Protocol{}}
+	case r.form != nil:
+		s = service{protocol: queryProtocol{}}
+	}
+	s.absent = &apiError{http.StatusNotImplemented, "NotImplemented", fmt.Sprintf("The sandbox serves %s, and no %s.", served, r.service)}
+	s.throttled, s.failed = *s.absent, *s.absent
+	return s
+}
+
+// decode takes the wire protocol off. It never fails: an unsigned request that
+// names no service is a call to S3, whose protocol AWS's public URLs speak.
 func decode(hr *http.Request, body []byte) *request {
 	r := &request{http: hr, body: body, header: http.Header{}, region: "us-east-1"}
 	var scope string
@@ -121,18 +146,29 @@ func decode(hr *http.Request, body []byte) *request {
 		r.service, r.operation = name, operation
 		return r
 	}
+	if target != "" {
+		r.service, r.operation = cmp.Or(scope, target), operation
+		return r
+	}
 	if hr.Method == http.MethodPost && strings.HasPrefix(hr.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		if form, err := url.ParseQuery(string(body)); err == nil && form.Has("Action") {
 			r.form, r.operation = form, form.Get("Action")
 			r.service = "iam"
-			if scope == "sts" || form.Get("Version") == "2011-06-15" {
+			switch {
+			case scope == "sts" || form.Get("Version") == "2011-06-15":
 				r.service = "sts"
+			case scope != "":
+				r.service = scope
 			}
 			if r.service == "iam" {
 				r.region = homeRegion(r.region)
 			}
 			return r
 		}
+	}
+	if scope != "" && scope != "s3" {
+		r.service, r.operation = scope, hr.Method+" "+hr.URL.Path
+		return r
 	}
 	r.service = "s3"
 	decodeS3(r)
@@ -186,6 +222,23 @@ func mutates(operation string) bool {
 		}
 	}
 	return true
+}
+
+// ownHost says whether a request's Host is one that only this machine, its
+// network or AWS can have given the sandbox: an address, localhost or a name
+// under it, AWS's own names, which a proxy may keep, and the sandbox's name.
+func ownHost(host, name string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	switch {
+	case net.ParseIP(strings.Trim(host, "[]")) != nil, host == "localhost", host == strings.ToLower(name):
+		return true
+	}
+	return slices.ContainsFunc([]string{".localhost", ".amazonaws.com", ".amazonaws.com.cn"}, func(domain string) bool {
+		return strings.HasSuffix(host, domain)
+	})
 }
 
 // bucketOfHost is the bucket of a virtual-host style request: what stands

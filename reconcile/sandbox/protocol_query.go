@@ -73,6 +73,21 @@ func (p queryProtocol) fail(r *request, e *apiError) answer {
 	return answer{status: e.status, code: e.code, header: queryHeader(r), body: body}
 }
 
+// ec2Protocol is EC2's own form of the query protocol. The sandbox has nothing
+// of EC2 but the answer that it has nothing.
+type ec2Protocol struct{ queryProtocol }
+
+func (ec2Protocol) fail(r *request, e *apiError) answer {
+	type detail struct{ Code, Message string }
+	// Strings always marshal.
+	body, _ := xml.Marshal(struct {
+		XMLName   xml.Name `xml:"Response"`
+		Errors    []detail `xml:"Errors>Error"`
+		RequestID string   `xml:"RequestID"`
+	}{Errors: []detail{{e.code, e.message}}, RequestID: r.id})
+	return answer{status: e.status, code: e.code, header: queryHeader(r), body: body}
+}
+
 func queryHeader(r *request) http.Header {
 	return http.Header{
 		"Content-Type":     {"text/xml"},

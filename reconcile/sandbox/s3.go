@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -115,7 +114,7 @@ func decodeXML(r *request, v any) error {
 	return nil
 }
 
-var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+var bucketName = &pattern{expr: `^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`}
 
 // checkBucketName holds S3's rules for general purpose buckets.
 func checkBucketName(n string) error {

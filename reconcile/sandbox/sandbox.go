@@ -5,7 +5,8 @@
 // runs nothing: no container starts, no policy is enforced.
 //
 // Signatures are read, not checked: the sandbox never keeps a secret to check
-// them with.
+// them with. What keeps a web page from asking it for a key is that it refuses
+// a Host that is not its own, and every call that a browser says a page made.
 package sandbox
 
 import (
@@ -19,7 +20,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -34,9 +35,12 @@ const (
 
 	// drain is how long Serve waits for calls in flight once it has to stop.
 	drain = 5 * time.Second
+
+	// journal is how many calls Calls remembers.
+	journal = 10_000
 )
 
-var accountID = regexp.MustCompile(`^\d{12}$`)
+var accountID = &pattern{expr: `^\d{12}$`}
 
 // Options say how a sandbox behaves. The zero value is a sandbox in memory.
 type Options struct {
@@ -44,6 +48,7 @@ type Options struct {
 	State   string           // a file that keeps the state between runs; "" keeps none
 	Now     func() time.Time // default time.Now
 	Log     *slog.Logger     // a line per call, never a secret; nil discards
+	Host    string           // a name that callers may use besides localhost and addresses; "" is none
 
 	// KeyDelay is the number of calls for which a new access key is still
 	// unknown, as AWS takes some seconds to make one usable everywhere.
@@ -58,6 +63,7 @@ type Options struct {
 type Server struct {
 	account   string
 	file      string
+	host      string
 	now       func() time.Time
 	log       *slog.Logger
 	keyDelay  int
@@ -66,7 +72,8 @@ type Server struct {
 
 	mu    sync.Mutex
 	state *state
-	calls []Call
+	count int    // calls so far
+	calls []Call // the last of them
 	lag   lag
 }
 
@@ -80,6 +87,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		account:   o.Account,
 		file:      o.State,
+		host:      o.Host,
 		now:       o.Now,
 		log:       o.Log,
 		keyDelay:  o.KeyDelay,
@@ -115,11 +123,11 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Calls lists the calls so far, in order of arrival.
+// Calls lists the last 10,000 calls, in order of arrival.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Call(nil), s.calls...)
+	return slices.Clone(s.calls[max(0, len(s.calls)-journal):])
 }
 
 // Lag hides each write from now on from the next n reads of the same service:
@@ -171,11 +179,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	r := decode(hr, body)
 	r.account = s.account
 	r.now = began.UTC().Truncate(time.Second)
-	svc := s.services[r.service]
+	svc, ok := s.services[r.service]
+	if !ok {
+		svc = unserved(r)
+	}
 
 	call := s.arrive(r)
 	r.id = call.RequestID
-	a, fault := s.answer(hr.Context(), svc, r, call)
+	var a answer
+	var fault Fault
+	if e := s.foreign(hr); e != nil {
+		a = svc.protocol.fail(r, e)
+	} else {
+		a, fault = s.answer(hr.Context(), svc, r, call)
+	}
 	s.log.LogAttrs(hr.Context(), slog.LevelInfo, "call",
 		slog.Int("n", call.N),
 		slog.String("service", call.Service),
@@ -190,11 +207,27 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	send(w, hr, a, fault)
 }
 
+// foreign refuses what a web page asks for. A page can make a browser call a
+// port of this machine: from its own origin, which the browser tells in Origin,
+// or under a name of its own that it lets resolve to 127.0.0.1, which stands in
+// Host. No SDK sends an Origin.
+func (s *Server) foreign(hr *http.Request) *apiError {
+	if origin := hr.Header.Get("Origin"); origin != "" {
+		return &apiError{http.StatusForbidden, "AccessDenied", fmt.Sprintf("The sandbox answers no web page: the request has the Origin %q.", origin)}
+	}
+	if !ownHost(hr.Host, s.host) {
+		return &apiError{http.StatusForbidden, "AccessDenied", fmt.Sprintf(
+			"The sandbox answers to localhost, to names under it and to IP addresses, not to the Host %q. Where that is its name, it has to listen on that name.", hr.Host)}
+	}
+	return nil
+}
+
 // arrive puts the call into the journal and gives it its number.
 func (s *Server) arrive(r *request) Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.calls) + 1
+	s.count++
+	n := s.count
 	c := Call{
 		Service:   r.service,
 		Operation: r.operation,
@@ -204,6 +237,9 @@ func (s *Server) arrive(r *request) Call {
 		// The number of the call in the form of an ID, so that the same run
 		// gives the same errors.
 		RequestID: fmt.Sprintf("00000000-0000-4000-8000-%012d", n),
+	}
+	if len(s.calls) == 2*journal {
+		s.calls = slices.Delete(s.calls, 0, journal)
 	}
 	s.calls = append(s.calls, c)
 	return c

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"maps"
 	"math/big"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -93,7 +92,7 @@ const (
 
 var (
 	secretsTags = tagRules{invalid: "InvalidParameterException", tooMany: "InvalidParameterException"}
-	secretName  = regexp.MustCompile(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
+	secretName  = &pattern{expr: `^[A-Za-z0-9/_+=.@-]{1,512}$`}
 )
 
 func secretsInvalid(format string, args ...any) *apiError {

@@ -17,9 +17,9 @@ type taggedResource struct {
 	Tags        []tag
 }
 
-// getResources is the tagging API's listing. It has S3's buckets of the
-// request's region, and IAM's policies and OIDC providers in IAM's home region
-// alone. Roles and users it never has, as in AWS.
+// getResources is the tagging API's listing. It has what lies in the request's
+// region, and IAM's policies and OIDC providers in IAM's home region alone.
+// Roles and users it never has, as in AWS.
 func getResources(st *state, r *request) (any, error) {
 	var in struct {
 		ResourceARNList     []string
@@ -66,6 +66,31 @@ func getResources(st *state, r *request) (any, error) {
 				all = append(all, taggedResource{"arn:" + partition(r.region) + ":s3:::" + b.Name, b.Tags})
 			}
 		}
+	}
+	// The services that tag by a map list their tags by key.
+	add := func(kind, arn string, tags map[string]string) {
+		if tags != nil && wants(kind) {
+			all = append(all, taggedResource{arn, tagList(tags)})
+		}
+	}
+	for _, repo := range st.ECR.Repositories[r.region] {
+		add("ecr:repository", repo.Repository.RepositoryARN, repo.Tags)
+	}
+	for name, cluster := range st.ECS.Clusters[r.region] {
+		if cluster.Status == "ACTIVE" {
+			add("ecs:cluster", regionalARN(r, "ecs", "cluster/"+name), cluster.Tags)
+		}
+	}
+	for name, family := range st.ECS.Families[r.region] {
+		for i, definition := range family {
+			add("ecs:task-definition", ecsRevisionARN(r, name, i+1), definition.Tags)
+		}
+	}
+	for name, group := range st.Logs.Groups[r.region] {
+		add("logs:log-group", logGroupARN(r, name), group.Tags)
+	}
+	for _, secret := range st.Secrets.Secrets[r.region] {
+		add("secretsmanager:secret", secret.ARN, secret.Tags)
 	}
 	all = slices.DeleteFunc(all, func(t taggedResource) bool {
 		// What has lost its tags stays in the list, with none; what never had

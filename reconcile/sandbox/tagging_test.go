@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,6 +61,10 @@ func TestGetResources(t *testing.T) {
 	}
 	must[*iam.UntagPolicyOutput](t)(c.UntagPolicy(ctx, &iam.UntagPolicyInput{PolicyArn: aws.String(ownPrefix + "policy/p2"), TagKeys: []string{"n", "all"}}))
 
+	for _, at := range []string{testRegion, "eu-west-1"} {
+		e.tagEach(t, at)
+	}
+
 	policy := func(n string, tags ...tag) taggedResource {
 		if tags == nil {
 			tags = []tag{} // once had some
@@ -75,7 +80,12 @@ func TestGetResources(t *testing.T) {
 		{"policies", "us-east-1", `{"ResourceTypeFilters":["iam:policy"]}`, []taggedResource{p0, p1, p2}},
 		{"all of IAM", "us-east-1", `{"ResourceTypeFilters":["iam"]}`, []taggedResource{p0, p1, p2}},
 		{"policies from elsewhere", testRegion, `{"ResourceTypeFilters":["iam:policy"]}`, []taggedResource{}},
-		{"everything there", testRegion, `{}`, []taggedResource{bucket}},
+		{"everything there", testRegion, `{}`, slices.Insert(eachTagged(testRegion), 4, bucket)},
+		{"another region", "eu-west-1", `{}`, eachTagged("eu-west-1")},
+		{"repositories", testRegion, `{"ResourceTypeFilters":["ecr:repository"]}`, eachTagged(testRegion)[:1]},
+		{"all of ECS", testRegion, `{"ResourceTypeFilters":["ecs"]}`, eachTagged(testRegion)[1:3]},
+		{"task definitions", testRegion, `{"ResourceTypeFilters":["ecs:task-definition"]}`, eachTagged(testRegion)[2:3]},
+		{"log groups", testRegion, `{"ResourceTypeFilters":["logs:log-group"]}`, eachTagged(testRegion)[3:4]},
 		{"buckets", testRegion, `{"ResourceTypeFilters":["s3"]}`, []taggedResource{bucket}},
 		{"a key", "us-east-1", `{"TagFilters":[{"Key":"all"}]}`, []taggedResource{p0, p1}},
 		{"a value", "us-east-1", `{"TagFilters":[{"Key":"n","Values":["1","7"]},{"Key":"all"}]}`, []taggedResource{p1}},
@@ -107,4 +117,51 @@ func TestGetResources(t *testing.T) {
 			t.Errorf("%s: code %q", body, got)
 		}
 	}
+}
+
+// tagEach makes one tagged resource of each regional kind but buckets, and an
+// untagged log group, which the tagging API does not list.
+func (e endpoint) tagEach(t *testing.T, region string) {
+	t.Helper()
+	ctx := t.Context()
+	for _, call := range [][3]string{
+		{"ecr", "AmazonEC2ContainerRegistry_V20150921.CreateRepository", `{"repositoryName":"images","tags":[{"Key":"k","Value":"v"}]}`},
+		{"ecs", "AmazonEC2ContainerServiceV20141113.CreateCluster", `{"clusterName":"c","tags":[{"key":"k","value":"v"}]}`},
+		{"ecs", "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition", `{"family":"f","containerDefinitions":[{"name":"a","image":"i","memory":64}],"tags":[{"key":"k","value":"v"}]}`},
+		{"logs", "Logs_20140328.CreateLogGroup", `{"logGroupName":"g","tags":{"k":"v"}}`},
+		{"logs", "Logs_20140328.CreateLogGroup", `{"logGroupName":"untagged"}`},
+		{"secretsmanager", "secretsmanager.CreateSecret", `{"Name":"s","SecretString":"x","ClientRequestToken":"00000000-0000-0000-0000-000000000001","Tags":[{"Key":"k","Value":"v"}]}`},
+	} {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, strings.NewReader(call[2]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Amz-Target", call[1])
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260102/"+region+"/"+call[0]+"/aws4_request, SignedHeaders=host, Signature=00")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s", call[1], resp.Status)
+		}
+	}
+}
+
+// eachTagged is what tagEach has made, in the order of its ARNs.
+func eachTagged(region string) []taggedResource {
+	own := region + ":123456789012:"
+	r := &request{region: region, account: "123456789012"}
+	var all []taggedResource
+	for _, arn := range []string{
+		"arn:aws:ecr:" + own + "repository/images",
+		"arn:aws:ecs:" + own + "cluster/c",
+		"arn:aws:ecs:" + own + "task-definition/f:1",
+		"arn:aws:logs:" + own + "log-group:g",
+		secretARN(r, "s"),
+	} {
+		all = append(all, taggedResource{arn, []tag{{"k", "v"}}})
+	}
+	return all
 }

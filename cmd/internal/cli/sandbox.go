@@ -28,7 +28,9 @@ func newSandbox(env Env) *cobra.Command {
 		Short: "Serve the embedded AWS endpoint",
 		Long: `Serve the embedded AWS endpoint: S3, IAM, STS, ECR, ECS, CloudWatch Logs and
 Secrets Manager over AWS's own protocols, for the SDKs, the AWS CLI and
-Terraform. Nothing is checked but AWS's rules: any credentials will do.`,
+Terraform. Nothing is checked but AWS's rules: any credentials will do. Web
+pages are refused. A name other than localhost that callers use has to stand
+in --listen.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := log.check(); err != nil {
@@ -37,7 +39,8 @@ Terraform. Nothing is checked but AWS's rules: any credentials will do.`,
 			if listen == "" {
 				return errors.New("--listen is given without a value")
 			}
-			server, err := sandbox.New(sandbox.Options{State: state, Log: log.logger(env.Stderr)})
+			host, _, _ := net.SplitHostPort(listen) // net.Listen says what is wrong with it
+			server, err := sandbox.New(sandbox.Options{State: state, Host: host, Log: log.logger(env.Stderr)})
 			if err != nil {
 				return err
 			}
