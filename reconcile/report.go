@@ -66,6 +66,7 @@ type Output struct {
 	Value     *string
 	Gap       Gap
 	Sensitive bool
+	Secret    bool // Value is where the secret was delivered
 }
 
 // A Gap is why a value that is born in AWS is not known.

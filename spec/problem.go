@@ -44,6 +44,14 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// characters counts them in words.
+func characters(n int) string {
+	if n == 1 {
+		return "1 character"
+	}
+	return fmt.Sprintf("%d characters", n)
+}
+
 // sorted orders findings and drops repeated ones: an alias lets one wrong
 // token be met many times.
 func (p Problems) sorted() Problems {

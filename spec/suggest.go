@@ -9,6 +9,16 @@ import (
 // suggest is "; did you mean X?" for the candidate closest to what was
 // written, or nothing where none is close.
 func suggest(have string, candidates []string) string {
+	best := Nearest(have, candidates)
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// Nearest is the candidate closest to what was written, or "" where none is
+// close.
+func Nearest(have string, candidates []string) string {
 	const longest = 128 // nothing that somebody typed
 	if len(have) > longest {
 		return ""
@@ -19,10 +29,10 @@ func suggest(have string, candidates []string) string {
 			best, least = c, d
 		}
 	}
-	if best == "" || best == have {
+	if best == have {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return best
 }
 
 // distance is the number of single-letter changes, swaps of neighbours

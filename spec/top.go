@@ -131,6 +131,9 @@ func (b *binder) checkRegion(root *node) {
 	}
 }
 
+// IsRegion says whether a text looks like the name of a region.
+func IsRegion(text string) bool { return regionName.MatchString(text) }
+
 func (b *binder) plausibleRegion(n *node, text string) {
 	if n.kind == scalar && !n.bad && !regionName.MatchString(text) {
 		b.errorf(n, "region: %q is no region; one looks like eu-north-1", clip(text))

@@ -12,7 +12,7 @@ func (b *binder) checkRepository(n *node, repo *ECRRepository) {
 	case name == "":
 		b.emptyName(at, "name")
 	case len(name) < 2 || len(name) > 256:
-		b.errorf(at, "repository name: %d characters; ECR wants 2 to 256", len(name))
+		b.errorf(at, "repository name: %s; ECR wants 2 to 256", characters(len(name)))
 	case !repositoryName.MatchString(name):
 		b.errorf(at, "repository name: %q: allowed are small letters and digits, in words parted by one of . _ - /", clip(name))
 	}

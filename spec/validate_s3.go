@@ -53,7 +53,7 @@ func (b *binder) checkBucketName(n *node, name string) {
 	_, notIP := netip.ParseAddr(name)
 	switch {
 	case len(name) < 3 || len(name) > 63:
-		b.errorf(n, "bucket name: %d characters; S3 wants 3 to 63", len(name))
+		b.errorf(n, "bucket name: %s; S3 wants 3 to 63", characters(len(name)))
 	case !bucketName.MatchString(name):
 		b.errorf(n, "bucket name: %q: allowed are small letters, digits, dots and hyphens, a letter or digit first and last", clip(name))
 	case strings.Contains(name, ".."):

@@ -488,7 +488,7 @@ func TestLog(t *testing.T) {
 	o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{
 		Level: slog.LevelDebug,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == "took" || a.Key == "time" {
+			if a.Key == "duration_ms" || a.Key == "time" {
 				return slog.Attr{}
 			}
 			return a

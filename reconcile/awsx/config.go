@@ -153,7 +153,7 @@ func (g *gate) pass(ctx context.Context, in middleware.FinalizeInput, next middl
 	id, _ := awsmiddleware.GetRequestIDMetadata(md)
 	attrs := []slog.Attr{
 		slog.String("call", callName(service, awsmiddleware.GetOperationName(ctx))),
-		slog.Duration("took", time.Since(start).Round(time.Millisecond)),
+		slog.Int64("duration_ms", time.Since(start).Milliseconds()),
 	}
 	if res, ok := awsmiddleware.GetRawResponse(md).(*smithyhttp.Response); ok && res != nil && res.Response != nil {
 		attrs = append(attrs, slog.Int("status", res.StatusCode))

@@ -201,7 +201,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		slog.Int("status", a.status),
 		slog.String("code", a.code),
 		slog.String("fault", fault.String()),
-		slog.Duration("took", s.now().Sub(began)),
+		slog.Int64("duration_ms", s.now().Sub(began).Milliseconds()),
 		slog.String("request_id", call.RequestID),
 	)
 	send(w, hr, a, fault)

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
@@ -12,7 +13,10 @@ func (s *Stack) Outputs(run *reconcile.Run) []reconcile.Output {
 	outputs := make([]reconcile.Output, 0, len(s.Spec.Outputs))
 	for _, o := range s.Spec.Outputs {
 		value, gap := evaluate(o.Value, run)
-		outputs = append(outputs, reconcile.Output{Name: o.Name, Value: value, Gap: gap, Sensitive: o.Sensitive})
+		outputs = append(outputs, reconcile.Output{
+			Name: o.Name, Value: value, Gap: gap, Sensitive: o.Sensitive,
+			Secret: slices.ContainsFunc(o.Value, func(p spec.Part) bool { return p.Attr == "secretAccessKey" }),
+		})
 	}
 	return outputs
 }

@@ -87,6 +87,10 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 		return nil, errors.New("no region: say region: in the spec, --region, or AWS_REGION")
 	}
 
+	if !spec.IsRegion(cfg.Region) {
+		return nil, fmt.Errorf("the region of the run, %q, is none; one looks like eu-north-1: say region: in the spec, or check AWS_REGION and the profile", cfg.Region)
+	}
+
 	identity := spec.Identity{Region: cfg.Region}
 	caller := func() (arn.ARN, error) { return whoami(ctx, cfg) }
 	if file.Account() == "" {

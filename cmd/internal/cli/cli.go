@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
@@ -60,7 +61,7 @@ func Main(args []string, env Env) int {
 		code, err = status.code, status.err
 	}
 	if err != nil {
-		fmt.Fprintf(env.Stderr, "Error: %s%v\n", headline(err), err)
+		fmt.Fprintln(env.Stderr, view.Printable(fmt.Sprintf("Error: %s%v", headline(err), err)))
 	}
 	return code
 }
@@ -98,17 +99,45 @@ func newRoot(env Env) *cobra.Command {
 	root.SetFlagErrorFunc(badFlag)
 	root.AddCommand(newValidate(env), newOutputs(env), newRotate(env), newGraph(env), newSchema(env), newSandbox(env), newVersion(env))
 
+	root.AddCommand(newElsewhere()...)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		fmt.Fprint(env.Stdout, helpText(cmd, columns(env.Stdout)))
+	})
+
 	// Of itself cobra answers a shell that it does not know with the help and
 	// success, which a script would write into its completion file.
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" {
 			cmd.Short = "Print the completion script for bash, zsh, fish or powershell"
+			cmd.Example = "  churn-reconcile completion bash >/etc/bash_completion.d/churn-reconcile"
+			for _, shell := range cmd.Commands() {
+				shell.Example = "  churn-reconcile completion " + shell.Name()
+			}
 			cmd.Args = noArgs
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
 	}
 	return root
+}
+
+// newElsewhere answers the words that users of Terraform type first. They are
+// commands, so that flags of Terraform's behind them are not what is told.
+func newElsewhere() []*cobra.Command {
+	const dryRun = "a dry run says what would be done: churn-reconcile -f FILE --dry-run"
+	var all []*cobra.Command
+	for word, way := range map[string]string{
+		"plan":   dryRun,
+		"diff":   dryRun,
+		"apply":  "a run does it: churn-reconcile -f FILE",
+		"import": "an existing resource is adopted by listing it in the spec: churn-reconcile -f FILE --dry-run shows what a run would then change",
+	} {
+		all = append(all, &cobra.Command{
+			Use: word, Hidden: true, DisableFlagParsing: true,
+			RunE: func(*cobra.Command, []string) error { return fmt.Errorf("%q is no command; %s", word, way) },
+		})
+	}
+	return all
 }
 
 // isTerminal says whether w is one.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -34,6 +36,42 @@ func TestMain(m *testing.M) {
 			os.Exit(cli.Main(os.Args[1:], env))
 		},
 	})
+}
+
+// Whatever answers in AWS's place, nothing of its words reaches a terminal or the
+// log of a CI as a command.
+func TestHostileAnswer(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/xml")
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, "<ErrorResponse><Error><Type>Sender</Type><Code>##[add-mask]x</Code>"+
+			"<Message>no\n::set-output name=a::b\n  ::add-mask::c \u009b2J\u202e</Message></Error></ErrorResponse>")
+	}))
+	defer server.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	for _, args := range [][]string{
+		{"--dry-run"}, {"--dry-run", "-v"}, {"--dry-run", "-v", "--log-format", "json"}, {"outputs"}, {"rotate"},
+	} {
+		var out, err strings.Builder
+		env := cli.OS()
+		env.Stdout, env.Stderr = &out, &err
+		args = append(args, "-f", filepath.Join("..", "..", "..", "examples", "dev.yaml"), "--endpoint-url", server.URL)
+		if code := cli.Main(args, env); code != 1 {
+			t.Errorf("%v: exit status %d", args, code)
+		}
+		text := out.String() + err.String()
+		if !strings.Contains(text, "set-output") {
+			t.Errorf("%v: the message is lost: %q", args, text)
+		}
+		for line := range strings.Lines(text) {
+			line = strings.TrimSuffix(line, "\n")
+			if strings.HasPrefix(strings.TrimSpace(line), "::") || strings.Contains(line, "##[") ||
+				strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%v: %q", args, line)
+			}
+		}
+	}
 }
 
 // Each script is a folder of its own with the examples in it, no AWS settings

@@ -3,8 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -12,26 +14,53 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 // specFlags say which spec, and with which variables.
 type specFlags struct {
-	file string
-	vars []string
+	file  string // as resolve has found it
+	files []string
+	vars  []string
+}
+
+// defaultSpec is the spec where none is named.
+const defaultSpec = "churn-reconcile.yaml"
+
+func defaultSpecExists() bool {
+	info, err := os.Stat(defaultSpec)
+	return err == nil && !info.IsDir()
 }
 
 func (f *specFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&f.file, "file", "f", "", "the spec's `PATH`; - is standard input")
+	cmd.Flags().StringArrayVarP(&f.files, "file", "f", nil, "the spec's `PATH`, "+defaultSpec+" without; - is standard input")
 	cmd.Flags().StringArrayVar(&f.vars, "var", nil, "set a variable, as `NAME=VALUE`; repeatable")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
 }
 
+// resolve finds out which spec is meant.
+func (f *specFlags) resolve() error {
+	switch {
+	case len(f.files) > 1:
+		return fmt.Errorf("-f is given %d times (%s): one run is about one spec", len(f.files), strings.Join(f.files, ", "))
+	case len(f.files) == 1 && f.files[0] == "":
+		return errors.New("-f is given without a value")
+	case len(f.files) == 1:
+		f.file = f.files[0]
+	case defaultSpecExists():
+		f.file = defaultSpec
+	default:
+		return errors.New("no spec: name one with -f, as in -f dev.yaml")
+	}
+	return nil
+}
+
 // load reads the spec and checks everything that needs no network.
 func (f *specFlags) load(env Env) (*spec.File, error) {
-	if f.file == "" {
-		return nil, errors.New("no spec: name one with -f, as in -f dev.yaml")
+	if err := f.resolve(); err != nil {
+		return nil, err
 	}
 	vars := make(map[string]string, len(f.vars))
 	for _, v := range f.vars {
@@ -58,7 +87,7 @@ type awsFlags struct {
 	given *pflag.FlagSet
 }
 
-func (f *awsFlags) register(cmd *cobra.Command) {
+func (f *awsFlags) register(cmd *cobra.Command, env Env) {
 	flags := cmd.Flags()
 	f.given = flags
 	flags.StringVar(&f.region, "region", "", "AWS `REGION`; wins over the spec's")
@@ -69,6 +98,9 @@ func (f *awsFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&f.parallelism, "parallelism", 10, "`N` calls in flight per service")
 	flags.DurationVar(&f.timeout, "timeout", 15*time.Minute, "`TIME` that the whole run may take")
 	flags.DurationVar(&f.callTimeout, "call-timeout", 30*time.Second, "`TIME` that one attempt of one call may take")
+	_ = cmd.RegisterFlagCompletionFunc("profile", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return profiles(env), cobra.ShellCompDirectiveNoFileComp
+	})
 }
 
 func (f *awsFlags) check() error {
@@ -84,6 +116,8 @@ func (f *awsFlags) check() error {
 		}
 	}
 	switch {
+	case f.region != "" && !spec.IsRegion(f.region):
+		return fmt.Errorf("--region %s: that is no region; one looks like eu-north-1", f.region)
 	case f.parallelism < 1:
 		return fmt.Errorf("--parallelism %d: at least 1 is wanted", f.parallelism)
 	case f.timeout <= 0:
@@ -94,6 +128,14 @@ func (f *awsFlags) check() error {
 		return errors.New("--sandbox and --endpoint-url name two endpoints; choose one")
 	}
 	return nil
+}
+
+// warn says that a run in another region than the spec's is a second stack.
+func (f *awsFlags) warn(w io.Writer, file *spec.File) {
+	if of := file.Region(); f.region != "" && of != "" && of != f.region {
+		fmt.Fprintf(w, "Warning: --region %s is not the spec's region, %s: the stack is looked for in %s, and what it lacks there is made a second time; what it has in %s stays there.\n",
+			f.region, view.Printable(of), f.region, view.Printable(of))
+	}
 }
 
 func (f *awsFlags) options(env Env, log *slog.Logger) awsx.Options {
@@ -117,9 +159,14 @@ func (f *logFlags) register(cmd *cobra.Command) {
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log each API call with its duration and request id")
 	flags.StringVar(&f.format, "log-format", "text", "`FORMAT` of the log: text or json")
 	flags.StringVar(&f.color, "color", "auto", "`WHEN` to colour: auto, always or never; NO_COLOR is honoured")
+	completeFlag(cmd, "log-format", "text", "json")
+	completeFlag(cmd, "color", "auto", "always", "never")
 }
 
 func (f *logFlags) check() error {
+	if f.quiet && f.verbose {
+		return errors.New("-v asks for more and -q for less; choose one")
+	}
 	if err := oneOf("--log-format", f.format, "text", "json"); err != nil {
 		return err
 	}
@@ -167,18 +214,29 @@ func badFlag(cmd *cobra.Command, err error) error {
 // nearestFlag is a hint for a flag that does not exist.
 func nearestFlag(cmd *cobra.Command, err error) string {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
-	if !ok || len(unknown.GetSpecifiedName()) < 2 {
+	if !ok {
 		return ""
 	}
 	have := unknown.GetSpecifiedName()
+	// Terraform's flags have one dash, and pflag takes them for letters.
+	if letters, _, _ := strings.Cut(unknown.GetSpecifiedShortnames(), "="); letters != "" {
+		have = letters
+	}
+	if len(have) < 2 {
+		return ""
+	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	plain := func(s string) string { return strings.ReplaceAll(s, "-", "") }
 	i := slices.IndexFunc(names, func(n string) bool {
 		return plain(n) == plain(have) || strings.HasPrefix(n, have) || strings.HasPrefix(have, n)
 	})
-	if i < 0 {
+	near := spec.Nearest(have, names)
+	if i >= 0 {
+		near = names[i]
+	}
+	if near == "" {
 		return ""
 	}
-	return "; did you mean --" + names[i] + "?"
+	return "; did you mean --" + near + "?"
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -17,7 +18,9 @@ func newGraph(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "graph -f FILE",
 		Short: "Print what depends on what",
-		Args:  noArgs,
+		Example: `  churn-reconcile graph -f dev.yaml
+  churn-reconcile graph -f dev.yaml -o dot | dot -Tsvg >stack.svg`,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := oneOf("-o", format, "text", "mermaid", "dot"); err != nil {
 				return err
@@ -30,12 +33,13 @@ func newGraph(env Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = io.WriteString(env.Stdout, drawGraph(s.Needs(), format))
+			_, err = io.WriteString(env.Stdout, view.Printable(drawGraph(s.Needs(), format)))
 			return err
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().StringVarP(&format, "output", "o", "text", "`FORMAT`: text, mermaid or dot")
+	completeFlag(cmd, "output", "text", "mermaid", "dot")
 	return cmd
 }
 

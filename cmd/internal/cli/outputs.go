@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/stack"
 	"github.com/churn-reconcile/churn-reconcile/spec"
@@ -26,6 +28,16 @@ func newOutputs(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "outputs -f FILE [NAME]",
 		Short: "Print the spec's outputs; NAME alone prints the bare value",
+		Example: `  churn-reconcile outputs -f dev.yaml
+  churn-reconcile outputs -f dev.yaml -o json
+  churn-reconcile outputs -f dev.yaml bucket_name`,
+		ValidArgsFunction: f.complete(env, func(s *spec.Spec) []string {
+			var names []string
+			for _, o := range s.Outputs {
+				names = append(names, o.Name)
+			}
+			return names
+		}),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return fmt.Errorf("%s: outputs prints one NAME, or all without any", strings.Join(args, " "))
@@ -52,7 +64,8 @@ func newOutputs(env Env) *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVarP(&format, "output", "o", "text", "`FORMAT`: text or json")
-	aws.register(cmd)
+	completeFlag(cmd, "output", "text", "json")
+	aws.register(cmd, env)
 	log.register(cmd)
 	return cmd
 }
@@ -109,7 +122,15 @@ func named(outputs []spec.Output, name string) ([]spec.Output, error) {
 	return nil, fmt.Errorf("the spec has no output %q; it has %s", name, strings.Join(names, ", "))
 }
 
+// printOutput prints a bare value, as it is or not at all: what a terminal would
+// act on is for JSON, and a secret is nowhere to be had but where it was delivered.
 func printOutput(env Env, o reconcile.Output, format string) error {
+	switch {
+	case o.Secret && o.Value != nil:
+		return fmt.Errorf("output %s is a secret, which is not printed; it was %s", o.Name, *o.Value)
+	case o.Value != nil && format != "json" && view.Printable(*o.Value) != *o.Value:
+		return fmt.Errorf("output %s has characters that a terminal or a log would act on; -o json prints it", o.Name)
+	}
 	if format == "json" {
 		return printJSON(env, o.Value)
 	}
@@ -133,11 +154,11 @@ func printOutputs(env Env, outputs []reconcile.Output, format string) error {
 		return printJSON(env, all)
 	}
 	for _, o := range outputs {
-		value := "(not in AWS yet)"
+		value := "(" + string(o.Gap) + ")"
 		if o.Value != nil {
 			value = *o.Value
 		}
-		if _, err := fmt.Fprintf(env.Stdout, "%s = %s\n", o.Name, value); err != nil {
+		if _, err := fmt.Fprintln(env.Stdout, view.Printable(o.Name+" = "+value)); err != nil {
 			return err
 		}
 	}
@@ -152,6 +173,6 @@ func printJSON(env Env, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	_, err := env.Stdout.Write(b.Bytes())
+	_, err := io.WriteString(env.Stdout, view.PrintableJSON(b.String()))
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile/stack"
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 func newRotate(env Env) *cobra.Command {
@@ -14,6 +15,17 @@ func newRotate(env Env) *cobra.Command {
 		Long: `Give the stack's access keys, or that of one user, a successor now: it is made,
 proven to work and delivered to every sink before the old key is touched, which
 retires as the spec's retireAfter says.`,
+		Example: `  churn-reconcile rotate -f dev.yaml --dry-run
+  churn-reconcile rotate -f dev.yaml ml-engineer`,
+		ValidArgsFunction: f.spec.complete(env, func(s *spec.Spec) []string {
+			var users []string
+			for _, id := range s.IDs() {
+				if id.Kind == spec.AccessKey {
+					users = append(users, id.Name)
+				}
+			}
+			return users
+		}),
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return run(cmd.Context(), env, f, stack.Options{Rotate: func(user string) bool {
@@ -21,6 +33,6 @@ retires as the spec's retireAfter says.`,
 			}})
 		},
 	}
-	f.register(cmd)
+	f.register(cmd, env)
 	return cmd
 }

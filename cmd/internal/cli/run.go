@@ -44,6 +44,7 @@ type runFlags struct {
 
 func newRun(env Env) *cobra.Command {
 	var f runFlags
+	var version bool
 	cmd := &cobra.Command{
 		Use:     "churn-reconcile -f FILE",
 		Short:   "Keep AWS as a YAML file says",
@@ -51,30 +52,36 @@ func newRun(env Env) *cobra.Command {
 		Example: examples,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.Flags().NFlag() == 0 {
+			switch {
+			case version:
+				return printVersion(env)
+			case cmd.Flags().NFlag() == 0 && !defaultSpecExists():
 				return cmd.Help()
 			}
 			return run(cmd.Context(), env, f, stack.Options{Target: f.targets})
 		},
 	}
-	f.register(cmd)
+	f.register(cmd, env)
 	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only addresses that match `GLOB`, and what they need; repeatable")
+	cmd.Flags().BoolVar(&version, "version", false, "print the version")
+	_ = cmd.RegisterFlagCompletionFunc("target", f.spec.complete(env, addresses))
 	return cmd
 }
 
-func (f *runFlags) register(cmd *cobra.Command) {
+func (f *runFlags) register(cmd *cobra.Command, env Env) {
 	f.spec.register(cmd)
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "report, write nothing")
 	cmd.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit with 2 where there were differences")
 	cmd.Flags().StringArrayVarP(&f.outputs, "output", "o", nil, "report as text, json or markdown (`FORMAT[=PATH]`; a PATH writes a file beside); repeatable")
-	f.aws.register(cmd)
+	completeFlag(cmd, "output", "text", "json", "markdown")
+	f.aws.register(cmd, env)
 	f.log.register(cmd)
 }
 
 // run looks, does what is to do unless it is a dry run, and reports.
 func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 	start := env.Now()
-	if err := errors.Join(f.aws.check(), f.log.check()); err != nil {
+	if err := errors.Join(f.spec.resolve(), f.aws.check(), f.log.check()); err != nil {
 		return err
 	}
 	sinks, err := parseReportSinks(f.outputs)
@@ -148,6 +155,7 @@ type session struct {
 // stop, which lets calls in flight finish and starts no more; the second ends
 // ctx.
 func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec.File, o stack.Options, told io.Writer) (*session, error) {
+	f.warn(env.Stderr, file)
 	s := &session{stop: make(chan struct{})}
 	ctx, cancelTimeout := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("the run's limit of %s (--timeout) is over", f.timeout))
 	s.ends = append(s.ends, cancelTimeout)
@@ -248,9 +256,20 @@ func (f *logFlags) logger(w io.Writer) *slog.Logger {
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if f.format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(printer{w, view.PrintableJSON}, options))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(printer{w, view.Printable}, options))
+}
+
+// A printer makes whole lines safe to print.
+type printer struct {
+	w    io.Writer
+	safe func(string) string
+}
+
+func (p printer) Write(b []byte) (int, error) {
+	_, err := io.WriteString(p.w, p.safe(string(b)))
+	return len(b), err
 }
 
 // A reportSink is a format and where it goes; no path is standard output.

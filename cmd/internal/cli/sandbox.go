@@ -31,6 +31,8 @@ Secrets Manager over AWS's own protocols, for the SDKs, the AWS CLI and
 Terraform. Nothing is checked but AWS's rules: any credentials will do. Web
 pages are refused. A name other than localhost that callers use has to stand
 in --listen.`,
+		Example: `  churn-reconcile sandbox
+  churn-reconcile sandbox --listen 127.0.0.1:4567 --state account.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := log.check(); err != nil {

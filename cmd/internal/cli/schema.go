@@ -8,9 +8,10 @@ import (
 
 func newSchema(env Env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the spec's JSON Schema, for editors",
-		Args:  noArgs,
+		Use:     "schema",
+		Short:   "Print the spec's JSON Schema, for editors",
+		Example: "  churn-reconcile schema >churn-reconcile.schema.json",
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := env.Stdout.Write(spec.Schema())
 			return err

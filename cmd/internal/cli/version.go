@@ -10,14 +10,17 @@ import (
 
 func newVersion(env Env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(env.Stdout, "churn-reconcile %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
-		},
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  churn-reconcile version",
+		Args:    noArgs,
+		RunE:    func(*cobra.Command, []string) error { return printVersion(env) },
 	}
+}
+
+func printVersion(env Env) error {
+	_, err := fmt.Fprintf(env.Stdout, "churn-reconcile %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
 }
 
 // version is what the Go toolchain has stamped into the binary: the module's

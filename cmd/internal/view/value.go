@@ -58,9 +58,9 @@ func printableLines(s string) []string {
 	return lines
 }
 
-// printableJSON does for JSON text what printable does, in JSON's own escapes.
+// PrintableJSON does for JSON text what Printable does, in JSON's own escapes.
 // It leaves line breaks alone: JSON has them only between values.
-func printableJSON(s string) string {
+func PrintableJSON(s string) string {
 	lines := strings.Split(commandsJSON.Replace(s), "\n")
 	for i, line := range lines {
 		lines[i] = escape(line, func(b *strings.Builder, r rune) {
@@ -99,7 +99,7 @@ func render(v any) []string {
 	if trimmed := strings.TrimSpace(s); strings.HasPrefix(trimmed, "{") && json.Valid([]byte(trimmed)) {
 		var b bytes.Buffer
 		if err := json.Indent(&b, []byte(trimmed), "", "  "); err == nil {
-			return strings.Split(printableJSON(b.String()), "\n")
+			return strings.Split(PrintableJSON(b.String()), "\n")
 		}
 	}
 	if strings.Contains(s, "\n") {
@@ -134,5 +134,5 @@ func encode(v any, indent string) (string, error) {
 	if err := enc.Encode(v); err != nil {
 		return "", err
 	}
-	return printableJSON(strings.TrimSuffix(b.String(), "\n")), nil
+	return PrintableJSON(strings.TrimSuffix(b.String(), "\n")), nil
 }

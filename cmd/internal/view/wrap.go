@@ -10,11 +10,12 @@ import (
 // the whole stays as it is, so that an ARN can be copied.
 func wrap(line string, width int) []string {
 	indent := len(line) - len(strings.TrimLeft(line, " "))
-	return wrapTo(line, width, min(indent+4, width/2))
+	return Wrap(line, width, min(indent+4, width/2))
 }
 
-// wrapTo is wrap with what follows the first line at a column of its own.
-func wrapTo(line string, width, hang int) []string {
+// Wrap breaks a line between words where it is wider than width, and begins what
+// follows at the column hang. Width 0 leaves it as it is.
+func Wrap(line string, width, hang int) []string {
 	if width <= 0 {
 		return []string{line}
 	}

@@ -1,0 +1,6 @@
+package cli
+
+var (
+	NewRoot  = newRoot
+	HelpText = helpText
+)
