@@ -39,9 +39,10 @@ type binder struct {
 
 	account, region, partition string
 
-	settings map[string]*setting
-	asking   []string // the settings being worked out, for naming a circle
-	naming   bool     // names are being worked out, so nothing is declared yet
+	settings  map[string]*setting
+	asking    []string // the settings being worked out, for naming a circle
+	varsWrong bool     // vars is no mapping
+	naming    bool     // names are being worked out, so nothing is declared yet
 
 	resources  []*resource // in the order of the file
 	declared   map[ID]*resource
@@ -92,8 +93,8 @@ func (b *binder) problem(p Problem) {
 // errorf reports a finding at a node.
 func (b *binder) errorf(n *node, format string, args ...any) {
 	line, column := n.place()
-	if n.kind == scalar && n.src.guessed[line] {
-		return
+	if n.bad || n.kind == scalar && n.src.guessed[line] {
+		return // what is wrong there has been told
 	}
 	b.problem(n.src.problem(line, column, format, args...))
 }
@@ -159,8 +160,16 @@ func collect[T any, P interface {
 // declare makes every resource known by its address.
 func (b *binder) declare(root *node) {
 	for _, c := range collections() {
-		list := root.field(c.section).field(c.list)
-		if list == nil || list.isNull() || !b.want(list, sequence, c.section+"."+c.list) {
+		section := root.field(c.section)
+		list := section.field(c.list)
+		if section != nil && section.bad {
+			b.incomplete[c.kind] = true
+		}
+		if list == nil || list.isNull() {
+			continue
+		}
+		if !b.want(list, sequence, c.section+"."+c.list) {
+			b.incomplete[c.kind] = true
 			continue
 		}
 		for _, item := range list.items {

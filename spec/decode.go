@@ -107,7 +107,9 @@ func (b *binder) decode(n *node, v reflect.Value, name string, enum []string) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		b.decode(n, v.Elem(), name, enum)
+		if b.decode(n, v.Elem(), name, enum); n.bad {
+			v.SetZero() // what it was meant to be is not known
+		}
 	case reflect.Struct:
 		b.structure(n, v, name)
 	case reflect.Slice:
@@ -150,7 +152,10 @@ func (b *binder) unknownField(key *node, of string, fields []shape.Field) {
 	for i, f := range fields {
 		names[i] = f.Name
 	}
-	hint := suggest(key.text, names)
+	hint := translate(key.text, names)
+	if hint == "" {
+		hint = suggest(key.text, names)
+	}
 	if hint == "" {
 		hint = "; allowed are " + oneOf(names)
 	}
@@ -210,6 +215,7 @@ func (b *binder) scalar(n *node, v reflect.Value, name string, enum []string) {
 	}
 	if n.kind != scalar {
 		b.errorf(n, "%s: want %s, have %s", name, wanted, n.what())
+		n.bad = true
 		return
 	}
 	text, ok := b.text(n)
@@ -225,6 +231,7 @@ func (b *binder) scalar(n *node, v reflect.Value, name string, enum []string) {
 			hint = suggest(text, enum)
 		}
 		b.errorf(n, "%s: %q is not allowed; allowed are %s%s", name, clip(text), oneOf(enum), hint)
+		n.bad = true
 		return
 	}
 	quoted := n.style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 && !n.referred
@@ -259,6 +266,7 @@ func (b *binder) wrongType(n *node, name, wanted string, quoted bool) {
 		hint = " in quotes"
 	}
 	b.errorf(n, "%s: want %s, have %s%s", name, wanted, n.what(), hint)
+	n.bad = true
 }
 
 func (b *binder) want(n *node, kind nodeKind, name string) bool {
@@ -266,7 +274,8 @@ func (b *binder) want(n *node, kind nodeKind, name string) bool {
 		return true
 	}
 	wanted := map[nodeKind]string{scalar: "text", mapping: "a mapping", sequence: "a list"}[kind]
-	b.errorf(n, "%s: want %s, have %s", name, wanted, n.what())
+	b.errorf(n, "%s: want %s, have %s%s", name, wanted, n.what(), reshape(n, kind, name))
+	n.bad = true
 	return false
 }
 
@@ -283,6 +292,7 @@ func (b *binder) date(n *node, v reflect.Value, name string) {
 		}
 	}
 	b.errorf(n, "%s: want a date like 2030-01-31, have %s", name, n.what())
+	n.bad = true
 }
 
 // duration reads a length of time; unlike time.ParseDuration it knows days,
@@ -295,8 +305,8 @@ func (b *binder) duration(n *node, v reflect.Value, name string) {
 	}
 	d, ok := parseDuration(text)
 	if !ok {
-		n.bad = true
 		b.errorf(n, "%s: want a time with its unit, d, h, m or s, like 90d or 1d12h, have %s", name, n.what())
+		n.bad = true
 		return
 	}
 	v.SetInt(int64(d))
@@ -350,6 +360,9 @@ func (b *binder) embedded(n *node, name string, kind nodeKind) bool {
 			return false
 		}
 		if !n.referred || !strings.ContainsAny(firstLetter(text), "{[") {
+			if strings.HasPrefix(text, "jsonencode(") {
+				wanted += "; the document stands here as it is, without jsonencode(...)"
+			}
 			b.errorf(n, "%s: want %s, have %s", name, wanted, n.what())
 			return false
 		}

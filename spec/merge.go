@@ -50,6 +50,7 @@ func (b *binder) readSettings(layers []*node) {
 		}
 		vars := layer.field("vars")
 		if vars == nil || vars.kind != mapping {
+			b.varsWrong = b.varsWrong || vars != nil && !vars.isNull()
 			continue
 		}
 		for _, f := range vars.fields {

@@ -125,6 +125,14 @@ func (n *node) field(name string) *node {
 	return nil
 }
 
+// has says that one of the fields is given, be it wrong.
+func (n *node) has(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		v := n.field(name)
+		return v != nil && !v.isNull()
+	})
+}
+
 // key is the key of a mapping's field, the mapping itself where there is none.
 func (n *node) key(name string) *node {
 	for _, f := range n.fields {

@@ -205,6 +205,9 @@ func (x *expander) resolve(at int, expr string) value {
 	switch {
 	case dotted && prefix == "var":
 		return x.variable(at, rest)
+	case dotted && prefix == "env" && isCredential(rest):
+		x.report(at, "${env.%s}: credentials of AWS and GitHub have no place in a spec, which others may have written and which ends in reports", rest)
+		return value{}
 	case dotted && prefix == "env":
 		text, ok := x.file.env(rest)
 		if !ok {
@@ -218,6 +221,10 @@ func (x *expander) resolve(at int, expr string) value {
 		return x.attribute(at, expr)
 	case slices.Contains(fieldReferences(), expr):
 		return x.fieldReference(at, expr)
+	}
+	if hint := foreignReference(expr); hint != "" {
+		x.report(at, "${%s} is no reference of a spec%s", clip(expr), hint)
+		return value{}
 	}
 	if strings.Contains(expr, ":") {
 		x.report(at, "${%s} is no reference of a spec; for IAM to see its variable write $${%s}", clip(expr), clip(expr))
@@ -245,6 +252,22 @@ func (x *expander) resolve(at int, expr string) value {
 	return value{}
 }
 
+// isCredential says that an environment variable is one that AWS's tools or
+// GitHub keep a credential in, or the way to one. A spec is not always its
+// runner's friend: it may come with a pull request.
+func isCredential(name string) bool {
+	return slices.Contains([]string{
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN",
+		"AWS_ACCESS_KEY", "AWS_SECRET_KEY", // what the SDK reads too
+		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_BEARER_TOKEN_BEDROCK",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+		"GITHUB_TOKEN", "GH_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_PAT",
+		"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL",
+		"ACTIONS_RUNTIME_TOKEN", "ACTIONS_RUNTIME_URL", "ACTIONS_CACHE_URL", "ACTIONS_RESULTS_URL",
+	}, strings.ToUpper(name)) // Windows folds the case of names
+}
+
 // fieldReferences are the references that are a single word.
 func fieldReferences() []string {
 	return []string{"project", "environment", "region", "account", "partition"}
@@ -252,6 +275,9 @@ func fieldReferences() []string {
 
 func (x *expander) variable(at int, name string) value {
 	s := x.settings["var."+name]
+	if s == nil && x.varsWrong {
+		return value{}
+	}
 	if s == nil {
 		x.report(at, "the variable %q is not declared under vars%s", clip(name), suggest(name, x.variables()))
 		return value{}

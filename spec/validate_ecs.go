@@ -270,6 +270,7 @@ func (b *binder) checkContainers(n *node, t *ECSTaskDefinition, fargate bool) {
 	for i, c := range t.ContainerDefinitions {
 		at := list.item(i)
 		if at.kind != mapping {
+			essential = true // who knows
 			continue
 		}
 		essential = essential || c.Essential == nil || *c.Essential
@@ -297,7 +298,7 @@ func (b *binder) checkContainers(n *node, t *ECSTaskDefinition, fargate bool) {
 		b.checkPorts(at.get("portMappings"), c.PortMappings, t.NetworkMode)
 		b.checkLogging(at, c.LogConfiguration, fargate)
 		b.checkNamedValues(at, c)
-		if fargate {
+		if fargate && !n.get("executionRole").bad {
 			b.checkOnFargate(at, c, t)
 		}
 	}

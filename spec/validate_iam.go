@@ -54,7 +54,7 @@ func (b *binder) checkRole(n *node, r *IAMRole) {
 		r.AssumeRolePolicy = b.trust(n.get("trust"), r.Trust)
 	case (assume == nil || assume.isNull()) && (trust == nil || trust.isNull()):
 		b.errorf(n, "iam.role: assumeRolePolicy or trust is missing")
-	default:
+	case r.AssumeRolePolicy != nil:
 		b.checkStatements(n.get("assumeRolePolicy"), trustPolicy)
 		b.checkSize(n.get("assumeRolePolicy"), "assumeRolePolicy", size(r.AssumeRolePolicy), maxTrustPolicy)
 	}

@@ -113,14 +113,13 @@ func (b *binder) checkLifecycle(n *node, rules []s3types.LifecycleRule) {
 }
 
 func (b *binder) checkLifecycleRule(n *node, rule s3types.LifecycleRule) {
-	if rule.Expiration == nil && rule.Transitions == nil && rule.NoncurrentVersionExpiration == nil &&
-		rule.NoncurrentVersionTransitions == nil && rule.AbortIncompleteMultipartUpload == nil {
+	if !n.has("expiration", "transitions", "noncurrentVersionExpiration", "noncurrentVersionTransitions", "abortIncompleteMultipartUpload") {
 		b.errorf(n, "lifecycleRules: a rule without an action; there are expiration, transitions, noncurrentVersionExpiration, noncurrentVersionTransitions and abortIncompleteMultipartUpload")
 	}
 	// A prefix of the rule itself is deprecated and still accepted.
 	prefix := n.field("prefix")
 	switch {
-	case rule.Filter == nil && prefix == nil:
+	case !n.has("filter") && prefix == nil:
 		b.errorf(n, "lifecycleRules: filter is missing; {} means every object")
 	case rule.Filter != nil && prefix != nil:
 		b.errorf(prefix, "lifecycleRules: prefix is the old form of filter; give one of them")
@@ -160,8 +159,8 @@ func (b *binder) checkExpiration(n *node, rule s3types.LifecycleRule, tagged boo
 	if e := rule.Expiration; e != nil {
 		at := n.get("expiration")
 		count := 0
-		for _, given := range []bool{e.Days != nil, e.Date != nil, e.ExpiredObjectDeleteMarker != nil} {
-			if given {
+		for _, name := range []string{"days", "date", "expiredObjectDeleteMarker"} {
+			if at.has(name) {
 				count++
 			}
 		}
@@ -185,7 +184,7 @@ func (b *binder) checkTransitions(n *node, rule s3types.LifecycleRule) {
 		if at.kind != mapping {
 			continue
 		}
-		if (t.Days == nil) == (t.Date == nil) {
+		if at.has("days") == at.has("date") {
 			b.errorf(at, "lifecycleRules: a transition wants one of days and date")
 		}
 		if t.Days == nil {
