@@ -96,7 +96,32 @@ func (b *binder) errorf(n *node, format string, args ...any) {
 	if n.bad || n.kind == scalar && n.src.guessed[line] {
 		return // what is wrong there has been told
 	}
+	if n.fromFile {
+		args = withoutText(args, n.text)
+	}
 	b.problem(n.src.problem(line, column, format, args...))
+}
+
+// fileContent stands in a message where the text of a file would, which is not
+// the spec's to show.
+const fileContent = "(the content of a file)"
+
+// withoutText takes what is some of a text out of a message's words.
+func withoutText(args []any, text string) []any {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			if part := strings.TrimSuffix(arg, "..."); part != "" && strings.Contains(text, part) {
+				args[i] = fileContent
+			}
+		case ID:
+			if strings.Contains(text, arg.Name) {
+				args[i] = ID{arg.Kind, fileContent}
+			}
+		}
+	}
+	return args
 }
 
 // need records that what is being decoded refers to a resource.

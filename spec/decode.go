@@ -34,6 +34,7 @@ func (b *binder) text(n *node) (string, bool) {
 	n.expanded = true
 	n.referred = strings.Contains(n.text, "${")
 	v := b.expand(n)
+	n.fromFile = v.fromFile
 	text, plain := v.text()
 	if v.ok && !plain {
 		b.errorf(n, "only an output can refer to what is born in AWS: an access key, a task definition's arn or revision")
@@ -152,10 +153,7 @@ func (b *binder) unknownField(key *node, of string, fields []shape.Field) {
 	for i, f := range fields {
 		names[i] = f.Name
 	}
-	hint := translate(key.text, names)
-	if hint == "" {
-		hint = suggest(key.text, names)
-	}
+	hint := Suggest(key.text, names)
 	if hint == "" {
 		hint = "; allowed are " + oneOf(names)
 	}
@@ -359,7 +357,7 @@ func (b *binder) embedded(n *node, name string, kind nodeKind) bool {
 		if !ok {
 			return false
 		}
-		if !n.referred || !strings.ContainsAny(firstLetter(text), "{[") {
+		if !n.referred || !strings.ContainsAny(firstLetter(text), "{[") || n.fromFile && !isDocument([]byte(text), kind) {
 			if strings.HasPrefix(text, "jsonencode(") {
 				wanted += "; the document stands here as it is, without jsonencode(...)"
 			}
@@ -405,6 +403,10 @@ func (b *binder) embeddedFile(n *node, name string, kind nodeKind, wanted string
 	text, err := b.file.named(path)
 	if err != nil {
 		b.errorf(at, "%s: %v", name, err)
+		return false
+	}
+	if !isDocument(text, kind) {
+		b.errorf(at, "%s: want %s, and %s holds none", name, strings.TrimSuffix(wanted, " or {file: path}"), filepath.Base(path))
 		return false
 	}
 	parsed, _ := parse(path, text, &b.problems)

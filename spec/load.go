@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -118,7 +119,39 @@ func (f *File) layer(path string, text []byte, chain []string, problems *Problem
 		report("%v", err)
 		return
 	}
+	if !isSpec(next, baseText) {
+		report("%s is no spec: it has none of a spec's fields", base.text)
+		return
+	}
 	f.layer(next, baseText, chain, problems)
+}
+
+// Of a file that is not what a spec takes it for, nothing is told: a spec that
+// came with a pull request could name a file of the runner's, and errors end in
+// logs that its author reads.
+
+var specField = regexp.MustCompile(`(?m)^(\{\s*)?["']?(project|environment|s3|logs|ecr|iam|ecs)["']?\s*:`)
+
+// isSpec says whether a text can be taken for a spec.
+func isSpec(path string, text []byte) bool {
+	if specField.Match(text) {
+		return true
+	}
+	root, _ := parse(path, text, new(Problems))
+	return root != nil && root.kind == mapping && len(root.fields) > 0 && !slices.ContainsFunc(root.fields, func(f field) bool {
+		return !slices.Contains([]string{"extends", "region", "account", "vars", "tags", "ignoreTags", "outputs"}, f.key.text)
+	})
+}
+
+// isDocument says whether a text can be taken for a policy or, where a list is
+// wanted, for containers.
+func isDocument(text []byte, kind nodeKind) bool {
+	words := []string{"Statement", "rulePriority"}
+	if kind == sequence {
+		words = []string{"image"}
+	}
+	return slices.Contains([]string{"", "{}", "[]"}, strings.TrimSpace(string(text))) ||
+		slices.ContainsFunc(words, func(word string) bool { return strings.Contains(string(text), word) })
 }
 
 // beside is a path that a file names, as seen from the working directory.

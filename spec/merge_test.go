@@ -128,7 +128,7 @@ func TestExtendsProblems(t *testing.T) {
 		{
 			"a broken base",
 			map[string]string{"dev.yaml": "extends: base.yaml\n", "base.yaml": "- a\n"},
-			"base.yaml:1:1: a spec is a mapping of fields, this is a list\n",
+			"dev.yaml:1:10: extends: base.yaml is no spec: it has none of a spec's fields\n",
 		},
 		{
 			"a variable that lost its value",

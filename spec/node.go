@@ -73,6 +73,7 @@ type node struct {
 	text     string
 	expanded bool // references are resolved
 	referred bool // there were some
+	fromFile bool // some of it is the text of another file
 	bad      bool // resolving failed, and has been reported
 
 	fields []field // of mappings, in the file's order
@@ -184,6 +185,8 @@ func (n *node) what() string {
 		return "a list"
 	case n.isNull():
 		return "nothing"
+	case n.fromFile:
+		return fileContent
 	}
 	return fmt.Sprintf("%q", clip(n.text))
 }

@@ -20,6 +20,8 @@ type value struct {
 	parts Template
 	needs []ID
 	ok    bool
+
+	fromFile bool // some of it is the text of another file
 }
 
 func textValue(s string) value { return value{parts: Template{{Text: s}}, ok: true} }
@@ -86,6 +88,8 @@ type expander struct {
 	node *node
 	raw  string
 	pos  int
+
+	hidden bool // what is resolved was built from the text of a file
 }
 
 // expand resolves the references of a scalar as it was written.
@@ -101,6 +105,9 @@ func (x *expander) report(offset int, format string, args ...any) {
 	line, column := x.node.at(x.raw, offset)
 	if x.node.src.guessed[line] {
 		return
+	}
+	if x.hidden {
+		format, args = "a reference that is built from the content of a file comes to nothing", nil
 	}
 	x.problem(x.node.src.problem(line, column, format, args...))
 }
@@ -120,6 +127,7 @@ func (x *expander) run(depth int) value {
 	}
 	add := func(v value) {
 		out.ok = out.ok && v.ok
+		out.fromFile = out.fromFile || v.fromFile
 		out.needs = append(out.needs, v.needs...)
 		for _, p := range v.parts {
 			if p.ID != (ID{}) {
@@ -195,7 +203,11 @@ func (x *expander) reference(at int, inner value) value {
 		return value{}
 	}
 	expr = strings.TrimSpace(expr)
+	hidden := x.hidden
+	x.hidden = hidden || inner.fromFile
 	found := x.resolve(at, expr)
+	x.hidden = hidden
+	found.fromFile = found.fromFile || inner.fromFile
 	found.needs = append(slices.Clone(inner.needs), found.needs...)
 	return found
 }
@@ -343,7 +355,9 @@ func (x *expander) fileText(at int, path string) value {
 		x.report(at, "%s: %s", path, problems[0].Message)
 		return value{}
 	}
-	return textValue(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"))
+	v := textValue(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"))
+	v.fromFile = true
+	return v
 }
 
 // attribute resolves ADDRESS.attr. The attribute is what follows the last

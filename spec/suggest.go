@@ -6,6 +6,15 @@ import (
 	"strings"
 )
 
+// Suggest is a hint, "; did you mean X?", for a name of a field that is not
+// there; "" where none of the candidates is close or means the same elsewhere.
+func Suggest(have string, candidates []string) string {
+	if hint := translate(have, candidates); hint != "" {
+		return hint
+	}
+	return suggest(have, candidates)
+}
+
 // suggest is "; did you mean X?" for the candidate closest to what was
 // written, or nothing where none is close.
 func suggest(have string, candidates []string) string {

@@ -52,7 +52,7 @@ func OS() Env {
 func Main(args []string, env Env) int {
 	root := newRoot(env)
 	root.SetArgs(args)
-	err := root.ExecuteContext(context.Background())
+	cmd, err := root.ExecuteContextC(context.Background())
 	if err == nil {
 		return exitOK
 	}
@@ -61,22 +61,29 @@ func Main(args []string, env Env) int {
 		code, err = status.code, status.err
 	}
 	if err != nil {
-		fmt.Fprintln(env.Stderr, view.Printable(fmt.Sprintf("Error: %s%v", headline(err), err)))
+		tell(env, cmd, err)
 	}
 	return code
 }
 
-// headline comes before the mistakes of a spec, so that each of them has a line
-// of its own that editors can jump to.
-func headline(err error) string {
+// tell writes an error to standard error. The mistakes of a spec each begin on
+// a line of their own, which editors can jump to.
+func tell(env Env, cmd *cobra.Command, err error) {
 	problems, ok := errors.AsType[spec.Problems](err)
-	switch {
-	case !ok:
-		return ""
-	case len(problems) == 1:
-		return "the spec has a mistake\n"
+	if !ok {
+		fmt.Fprintln(env.Stderr, view.Printable(fmt.Sprintf("Error: %v", err)))
+		return
 	}
-	return fmt.Sprintf("the spec has %d mistakes\n", len(problems))
+	when := "auto"
+	if flag := cmd.Flags().Lookup("color"); flag != nil {
+		when = flag.Value.String()
+	}
+	headline := "the spec has a mistake"
+	if len(problems) > 1 {
+		headline = fmt.Sprintf("the spec has %d mistakes", len(problems))
+	}
+	fmt.Fprintf(env.Stderr, "Error: %s\n", headline)
+	_ = view.Problems(env.Stderr, problems, colorful(env, when, env.Stderr)) // whom could that be told?
 }
 
 // exitStatus ends a command with a code of its own. err may be nil where the
@@ -97,7 +104,7 @@ func newRoot(env Env) *cobra.Command {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.SetFlagErrorFunc(badFlag)
-	root.AddCommand(newValidate(env), newOutputs(env), newRotate(env), newGraph(env), newSchema(env), newSandbox(env), newVersion(env))
+	root.AddCommand(newValidate(env), newExplain(env), newInit(env), newOutputs(env), newRotate(env), newGraph(env), newSchema(env), newSandbox(env), newVersion(env))
 
 	root.AddCommand(newElsewhere()...)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {

@@ -175,9 +175,11 @@ func (f *logFlags) check() error {
 
 // colorful says whether standard output gets colours. What was asked for by
 // a flag wins over NO_COLOR (https://no-color.org), which wins over auto.
-func (f *logFlags) colorful(env Env) bool {
-	if f.color != "auto" {
-		return f.color == "always"
+func (f *logFlags) colorful(env Env) bool { return colorful(env, f.color, env.Stdout) }
+
+func colorful(env Env, when string, w io.Writer) bool {
+	if when != "auto" {
+		return when == "always"
 	}
 	if v, ok := env.LookupEnv("NO_COLOR"); ok && v != "" {
 		return false
@@ -185,7 +187,7 @@ func (f *logFlags) colorful(env Env) bool {
 	if t, _ := env.LookupEnv("TERM"); t == "dumb" {
 		return false
 	}
-	return isTerminal(env.Stdout)
+	return isTerminal(w)
 }
 
 func oneOf(flag, value string, allowed ...string) error {

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 func resources(n int) string {
@@ -16,25 +18,65 @@ func resources(n int) string {
 }
 
 func newValidate(env Env) *cobra.Command {
-	var f specFlags
+	var (
+		f      specFlags
+		format string
+		color  string
+	)
 	cmd := &cobra.Command{
-		Use:     "validate -f FILE",
-		Short:   "Check the spec without a network",
-		Example: "  churn-reconcile validate -f dev.yaml",
-		Args:    noArgs,
+		Use:   "validate -f FILE",
+		Short: "Check the spec without a network",
+		Example: `  churn-reconcile validate -f dev.yaml
+  churn-reconcile validate -f dev.yaml -o json      for programs: valid, and problems with file, line and column
+  churn-reconcile validate -f dev.yaml -o github    annotations of GitHub Actions`,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			file, err := f.load(env)
+			err := errors.Join(oneOf("-o", format, "text", "json", "github"), oneOf("--color", color, "auto", "always", "never"))
+			if actions, _ := env.LookupEnv("GITHUB_ACTIONS"); err == nil && format == "github" && actions == "" {
+				err = errors.New("-o github is for GitHub Actions, and this is none: GITHUB_ACTIONS is not set")
+			}
 			if err != nil {
 				return err
 			}
-			s, err := file.Preview()
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(env.Stdout, "%s is valid: %s.\n", view.Printable(s.File), resources(len(s.IDs())))
-			return err
+			return validate(env, f, format)
 		},
 	}
 	f.register(cmd)
+	cmd.Flags().StringVarP(&format, "output", "o", "text", "`FORMAT`: text, json or github")
+	cmd.Flags().StringVar(&color, "color", "auto", "`WHEN` to colour: auto, always or never; NO_COLOR is honoured")
 	return cmd
+}
+
+func validate(env Env, f specFlags, format string) error {
+	s, err := f.preview(env)
+	problems, wrong := errors.AsType[spec.Problems](err)
+	switch {
+	case err != nil && !wrong:
+		return err
+	case format == "json":
+		file := f.file
+		if s != nil {
+			file = s.File
+		}
+		if err := view.ProblemsJSON(env.Stdout, file, problems); err != nil || !wrong {
+			return err
+		}
+		return &exitStatus{code: exitError} // it has told it all
+	case wrong && format == "github":
+		// The log shows an annotation without its place, so the text follows.
+		return errors.Join(view.ProblemsGitHub(env.Stdout, problems), err)
+	case wrong:
+		return err
+	}
+	_, err = fmt.Fprintf(env.Stdout, "%s is valid: %s.\n", view.Printable(s.File), resources(len(s.IDs())))
+	return err
+}
+
+// preview is the spec as it is without credentials.
+func (f *specFlags) preview(env Env) (*spec.Spec, error) {
+	file, err := f.load(env)
+	if err != nil {
+		return nil, err
+	}
+	return file.Preview()
 }
