@@ -21,21 +21,41 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile/sandbox"
 )
 
-// The budgets of AWS calls, for the reference stack.
+// The budgets of AWS calls, for the reference stack. Its example also says that
+// role and user have no inline policies, which takes a call for each of them to
+// see.
 const (
 	noOpCalls     = 22
 	firstRunCalls = 66
+	inlineCalls   = 2
 )
+
+// bare is examples/dev.yaml without what it says of inline policies.
+func (a *account) bare(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(a.example(t, "dev.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const line = "      inlinePolicies: {}\n"
+	if n := strings.Count(string(text), line); n != inlineCalls {
+		t.Fatalf("the example says %d times that there are no inline policies", n)
+	}
+	return a.write(t, strings.ReplaceAll(string(text), line, ""))
+}
 
 func TestCallBudgets(t *testing.T) {
 	alone(t)
 	a := newAccount(t)
-	path := a.example(t, "dev.yaml")
+	path := a.bare(t)
 	if n := len(a.mustApply(t, path).calls); n > firstRunCalls {
 		t.Errorf("a first run makes %d calls, the budget is %d", n, firstRunCalls)
 	}
 	if n := len(a.mustApply(t, path).calls); n > noOpCalls {
 		t.Errorf("a run with nothing to do makes %d calls, the budget is %d", n, noOpCalls)
+	}
+	if n := len(a.mustApply(t, a.example(t, "dev.yaml")).calls); n > noOpCalls+inlineCalls {
+		t.Errorf("a run of the example with nothing to do makes %d calls, the budget is %d", n, noOpCalls+inlineCalls)
 	}
 }
 
@@ -55,7 +75,7 @@ func TestWaitsInARow(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			alone(t)
 			a := sandboxAccount(t, sandbox.Options{})
-			path := a.example(t, "dev.yaml")
+			path := a.bare(t)
 			if tt.account {
 				text, err := os.ReadFile(path)
 				if err != nil {
@@ -248,4 +268,21 @@ func BenchmarkLargeSpecNothingToDo(b *testing.B) {
 		calls = len(a.mustApply(b, path).calls)
 	}
 	b.ReportMetric(float64(calls), "calls/op")
+}
+
+// TestInlinePolicyOnTheExample: what somebody writes into the role or the user
+// of the example is drift, and is taken away.
+func TestInlinePolicyOnTheExample(t *testing.T) {
+	alone(t)
+	a := newAccount(t)
+	path := a.example(t, "dev.yaml")
+	a.mustApply(t, path)
+	admin := aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+	done(t)(a.iam.PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{UserName: aws.String("ml-engineer"), PolicyName: aws.String("admin"), PolicyDocument: admin}))
+	done(t)(a.iam.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: aws.String("ecsTaskExecutionRole"), PolicyName: aws.String("admin"), PolicyDocument: admin}))
+	writes := strings.Join(a.mustApply(t, path).writes(), " ")
+	if !strings.Contains(writes, "DeleteUserPolicy") || !strings.Contains(writes, "DeleteRolePolicy") {
+		t.Errorf("the run writes %s", writes)
+	}
+	a.mustBeInSync(t, path)
 }
