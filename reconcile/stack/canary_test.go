@@ -34,15 +34,19 @@ func TestSecretStaysInItsSink(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), goTool, "build", "-o", binary, "../../cmd/churn-reconcile").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	command := func(args ...string) string {
+	exits := func(code int, args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), binary, args...)
 		cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=operator", "AWS_SECRET_ACCESS_KEY=operator")
 		out, err := cmd.CombinedOutput()
-		if err != nil {
+		if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}
 		return string(out)
+	}
+	command := func(args ...string) string {
+		t.Helper()
+		return exits(0, args...)
 	}
 	json, markdown := filepath.Join(a.dir, "report.json"), filepath.Join(a.dir, "report.md")
 
@@ -52,7 +56,7 @@ func TestSecretStaysInItsSink(t *testing.T) {
 		"the run after it":    command("-f", path, "--endpoint-url", a.url, "-v"),
 		"the outputs":         command("outputs", "-f", path, "--endpoint-url", a.url),
 		"the outputs as JSON": command("outputs", "-f", path, "--endpoint-url", a.url, "-o", "json"),
-		"the output":          command("outputs", "-f", path, "--endpoint-url", a.url, "ml_engineer_secret_access_key"),
+		"the output":          exits(1, "outputs", "-f", path, "--endpoint-url", a.url, "ml_engineer_secret_access_key"),
 		"the sandbox's log":   sandboxLog.String(),
 	}
 	for name, file := range map[string]string{"the JSON report": json, "the Markdown report": markdown, "the sandbox's state": state} {
