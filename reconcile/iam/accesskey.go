@@ -275,7 +275,7 @@ func (k *AccessKey) made(live accessKeys, why string) reconcile.Plan {
 	uncommitted, standing := live.uncommitted(), live.standing()
 	plan := reconcile.Plan{Exists: len(uncommitted) > 0}
 	for _, key := range uncommitted {
-		plan.Steps = append(plan.Steps, k.remove(key.id, "whose secret was lost"))
+		plan.Steps = append(plan.Steps, k.removeLost(key.id))
 	}
 	// A mark that is fresh still says all there is to say.
 	fresh := k.env.Now().Sub(live.record.creating).Abs() <= freshMark || k.marked && !live.record.creating.IsZero()
@@ -289,7 +289,7 @@ func (k *AccessKey) made(live accessKeys, why string) reconcile.Plan {
 	// there is a way to put another pair in its place.
 	first := plan.Steps[0].Do
 	plan.Steps[0].Do = func(ctx context.Context) error {
-		if err := k.check(ctx); err != nil {
+		if err := k.check(ctx, live.own()); err != nil {
 			return err
 		}
 		return first(ctx)
@@ -298,9 +298,9 @@ func (k *AccessKey) made(live accessKeys, why string) reconcile.Plan {
 }
 
 // check asks the sinks whether they would take a pair.
-func (k *AccessKey) check(ctx context.Context) error {
+func (k *AccessKey) check(ctx context.Context, own []string) error {
 	for _, s := range k.sinks {
-		if err := s.Check(ctx); err != nil {
+		if err := s.Check(ctx, own); err != nil {
 			return fmt.Errorf("%s cannot be written, so no key was made: %w", s, awsx.Clean(err))
 		}
 	}
@@ -393,6 +393,28 @@ func (k *AccessKey) remove(id, which string) reconcile.Step {
 	}
 }
 
+// removeLost deletes a key that some of the sinks may have.
+func (k *AccessKey) removeLost(id string) reconcile.Step {
+	step := k.remove(id, "whose secret was lost")
+	remove := step.Do
+	step.Do = func(ctx context.Context) error {
+		if err := k.withdraw(ctx, id); err != nil {
+			return err
+		}
+		return remove(ctx)
+	}
+	return step
+}
+
+func (k *AccessKey) withdraw(ctx context.Context, id string) error {
+	for _, s := range k.sinks {
+		if err := s.Withdraw(ctx, id); err != nil {
+			return fmt.Errorf("take %s out of %s: %w", id, s, awsx.Clean(err))
+		}
+	}
+	return nil
+}
+
 func (k *AccessKey) setStatus(path, id string, active bool) reconcile.Step {
 	before, after := types.StatusTypeActive, types.StatusTypeInactive
 	if active {
@@ -461,7 +483,7 @@ func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.
 				return err
 			}
 			key := sink.Key{
-				ID: aws.ToString(out.AccessKey.AccessKeyId), User: k.user,
+				ID: aws.ToString(out.AccessKey.AccessKeyId), User: k.user, Ours: live.own(),
 				Secret: sink.NewSecret(aws.ToString(out.AccessKey.SecretAccessKey)),
 			}
 			*made = key.ID
@@ -478,6 +500,7 @@ func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.
 			// run finds the key by the mark.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 			defer cancel()
+			err = errors.Join(err, k.withdraw(ctx, key.ID))
 			if _, undo := k.api.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &k.user, AccessKeyId: &key.ID}); undo != nil {
 				err = errors.Join(err, fmt.Errorf("delete %s again: %w", key.ID, awsx.Clean(undo)))
 			}

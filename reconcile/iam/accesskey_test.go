@@ -566,4 +566,4 @@ func TestAccessKeyChecksFirst(t *testing.T) {
 
 type refusing struct{ sink.Sink }
 
-func (refusing) Check(context.Context) error { return errors.New("sealed") }
+func (refusing) Check(context.Context, []string) error { return errors.New("sealed") }

@@ -24,6 +24,7 @@ type API interface {
 
 // Keys is what access keys need beside IAM.
 type Keys struct {
+	Files          sink.Files
 	GitHub         *sink.GitHub
 	SecretsManager sink.SecretsManagerAPI
 	Prove          Prove
@@ -48,13 +49,12 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 	for _, w := range want.Roles {
 		all = append(all, &Role{api: api, env: env, want: w, read: read.role(w)})
 	}
-	files := &sink.Files{}
 	for _, w := range want.Users {
 		all = append(all, &User{api: api, env: env, want: w, base: read.user(w.Name), grants: read.grants(w)})
 		if w.AccessKey == nil {
 			continue
 		}
-		to := sinks(files, keys, env, w)
+		to := sinks(keys, env, w)
 		all = append(all, &AccessKey{
 			api: api, env: env, user: w.Name, base: read.user(w.Name), sinks: to, prove: keys.Prove,
 			terms: terms{
@@ -67,14 +67,14 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 	return all
 }
 
-func sinks(files *sink.Files, keys Keys, env reconcile.Env, user spec.IAMUser) []sink.Sink {
+func sinks(keys Keys, env reconcile.Env, user spec.IAMUser) []sink.Sink {
 	var all []sink.Sink
 	for _, to := range user.AccessKey.Deliver {
 		switch {
 		case to.File != nil && to.File.Format == "env":
-			all = append(all, files.Env(to.File.Path))
+			all = append(all, keys.Files.Env(to.File.Path))
 		case to.File != nil:
-			all = append(all, files.Credentials(to.File.Path, cmp.Or(to.File.Profile, user.Name)))
+			all = append(all, keys.Files.Credentials(to.File.Path, cmp.Or(to.File.Profile, user.Name)))
 		case to.GitHub != nil:
 			all = append(all, keys.GitHub.Sink(sink.GitHubSecrets(*to.GitHub)))
 		case to.SecretsManager != nil:

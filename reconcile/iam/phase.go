@@ -64,6 +64,18 @@ func (l accessKeys) standing() []string {
 	return slices.DeleteFunc(ids(l.keys), func(id string) bool { return slices.Contains(young, id) })
 }
 
+// own are the ids that a sink may have of the stack, and that may be
+// overwritten.
+func (l accessKeys) own() []string {
+	own := ids(l.uncommitted())
+	for _, id := range []string{l.record.current, l.record.retiring} {
+		if id != "" {
+			own = append(own, id)
+		}
+	}
+	return own
+}
+
 // A phase is where in its life the stack's key is.
 type phase int
 

@@ -2,36 +2,49 @@ package sink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile/filelock"
 )
 
-// Files writes key pairs into files. Several users' keys may go into one file,
-// so one Files serves them all and lets one write at a time.
-type Files struct{ mu sync.Mutex }
+// Files writes key pairs into files.
+type Files struct {
+	// Suffix is put behind each path. A sandbox's pairs go beside the real
+	// ones, never over them.
+	Suffix string
+}
 
 // Credentials is a profile of a file in the AWS shared-credentials format.
 // Other profiles, other settings of this one, and comments stay as they are.
-func (f *Files) Credentials(path, profile string) Sink {
-	return &fileSink{files: f, path: path, name: fmt.Sprintf("%s (profile %s)", path, profile), format: credentialsFormat{profile}}
+func (f Files) Credentials(path, profile string) Sink {
+	path = f.Path(path)
+	return &fileSink{path: path, name: fmt.Sprintf("%s (profile %s)", path, profile), format: credentialsFormat{profile}}
 }
 
 // Env is a file of environment variables, NAME=VALUE on each line, as docker
 // and systemd read it. Other variables and comments stay as they are.
-func (f *Files) Env(path string) Sink {
-	return &fileSink{files: f, path: path, name: path, format: envFormat{}}
+func (f Files) Env(path string) Sink {
+	path = f.Path(path)
+	return &fileSink{path: path, name: path, format: envFormat{}}
 }
 
+// Path is the file that a path of the spec stands for. The kernel would look
+// for each folder on the way of a/../x, so that such a path could be read and
+// not be written.
+func (f Files) Path(path string) string { return filepath.Clean(path) + f.Suffix }
+
 type fileSink struct {
-	files  *Files
 	path   string
 	name   string
 	format format
@@ -39,51 +52,48 @@ type fileSink struct {
 
 // A format puts a pair into a file's text, and finds it there.
 type format interface {
-	get(text []byte) (id, secret string)
+	// pairs are all pairs, or halves of one, that set would take away.
+	pairs(text []byte) []pair
 	set(text []byte, key Key) []byte
+	unset(text []byte) []byte
+}
+
+// get is the pair that readers of the file find.
+func get(f format, text []byte) pair {
+	var last pair
+	for _, p := range f.pairs(text) {
+		last.ID, last.Secret = cmp.Or(p.ID, last.ID), cmp.Or(p.Secret, last.Secret)
+	}
+	return last
 }
 
 func (s *fileSink) String() string { return s.name }
 
-// Check makes an empty file beside the one to be written and takes it away
-// again: permissions, read-only mounts and missing folders all show.
-func (s *fileSink) Check(context.Context) error {
-	s.files.mu.Lock()
-	defer s.files.mu.Unlock()
-	path, err := s.target()
-	if err != nil {
-		return err
-	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is not a regular file", path)
-	}
-	text, err := read(path)
-	if err != nil {
-		return err
-	}
-	trial := Key{ID: "id", Secret: NewSecret("secret")}
-	if id, secret := s.format.get(s.format.set(text, trial)); id != trial.ID || secret != trial.Secret.Reveal() {
-		return fmt.Errorf("%s: a profile of this name could not be read back", s)
-	}
-	probe, err := os.CreateTemp(filepath.Dir(path), temporary(path))
-	if err != nil {
-		return refused(path, err)
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+// Check does all that Deliver does, save that the file is not put in its place:
+// permissions, read-only mounts, missing folders and locks all show.
+func (s *fileSink) Check(ctx context.Context, ours []string) error {
+	return s.locked(ctx, func(path string, text []byte) error {
+		if err := s.mayReplace(text, ours); err != nil {
+			return err
+		}
+		trial := Key{ID: "id", Secret: NewSecret("secret")}
+		if get(s.format, s.format.set(text, trial)) != (pair{trial.ID, trial.Secret.Reveal()}) {
+			return fmt.Errorf("%s: a profile of this name could not be read back", s)
+		}
+		tmp, err := createTemporary(path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(tmp.Close(), os.Remove(tmp.Name()))
+	})
 }
 
 func (*fileSink) Shared() bool { return false }
 
 func (*fileSink) Tells() bool { return true }
 
+// Holds takes no lock, since the file is there whole at any time.
 func (s *fileSink) Holds(_ context.Context, id string, _ time.Time) (bool, error) {
-	s.files.mu.Lock()
-	defer s.files.mu.Unlock()
 	path, err := s.target()
 	if err != nil {
 		return false, err
@@ -92,73 +102,146 @@ func (s *fileSink) Holds(_ context.Context, id string, _ time.Time) (bool, error
 	if err != nil {
 		return false, err
 	}
-	gotID, secret := s.format.get(text)
-	return gotID == id && secret != "", nil
+	held := get(s.format, text)
+	return held.ID == id && held.Secret != "", nil
 }
 
-func (s *fileSink) Deliver(_ context.Context, key Key) error {
-	s.files.mu.Lock()
-	defer s.files.mu.Unlock()
+func (s *fileSink) Deliver(ctx context.Context, key Key) error {
+	return s.locked(ctx, func(path string, text []byte) error {
+		if err := s.mayReplace(text, append(slices.Clone(key.Ours), key.ID)); err != nil {
+			return err
+		}
+		if err := replace(path, s.format.set(text, key)); err != nil {
+			return err
+		}
+		text, err := read(path)
+		if err != nil {
+			return err
+		}
+		if get(s.format, text) != (pair{key.ID, key.Secret.Reveal()}) {
+			return fmt.Errorf("%s does not read back as written", path)
+		}
+		return nil
+	})
+}
+
+func (s *fileSink) Withdraw(ctx context.Context, id string) error {
+	if held, err := s.Holds(ctx, id, time.Time{}); err != nil || !held {
+		return err
+	}
+	return s.locked(ctx, func(path string, text []byte) error {
+		if s.mayReplace(text, []string{id}) != nil {
+			return nil // another pair has come in its place
+		}
+		return replace(path, s.format.unset(text))
+	})
+}
+
+// locked does work on the file as it is, with no other writer beside.
+func (s *fileSink) locked(ctx context.Context, work func(path string, text []byte) error) (err error) {
 	path, err := s.target()
 	if err != nil {
 		return err
 	}
+	lock, err := filelock.Acquire(ctx, path)
+	if err != nil {
+		return refused(path, err)
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	text, err := read(path)
 	if err != nil {
 		return err
 	}
-	if err := replace(path, s.format.set(text, key)); err != nil {
-		return err
-	}
-	text, err = read(path)
-	if err != nil {
-		return err
-	}
-	if id, secret := s.format.get(text); id != key.ID || secret != key.Secret.Reveal() {
-		return fmt.Errorf("%s does not read back as written", path)
+	return work(path, text)
+}
+
+// mayReplace refuses where the pair is somebody's: AWS tells a secret once, and
+// this may be its only copy.
+func (s *fileSink) mayReplace(text []byte, ours []string) error {
+	for _, p := range s.format.pairs(text) {
+		if slices.Contains(ours, p.ID) {
+			continue
+		}
+		held := "a key"
+		if keyID.MatchString(p.ID) {
+			held = "the key " + p.ID
+		}
+		return fmt.Errorf("%s holds %s, which this stack has not put there, and which may have no other copy; "+
+			"keep it somewhere else and take it out of the file, or deliver to another path or profile", s, held)
 	}
 	return nil
 }
 
+// keyID is what an access key's id looks like. What does not may be a secret
+// that somebody has put in its place.
+var keyID = regexp.MustCompile(`^A[KS]IA[A-Z2-7]{12,28}$`)
+
 // target follows a link to the file that it names, so that the link itself is
-// not replaced.
+// not replaced. What it names has to lie in the same folder: nobody who reads
+// the spec would look for the secret anywhere else.
 func (s *fileSink) target() (string, error) {
-	path, err := filepath.EvalSymlinks(s.path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return path, err
+	info, err := os.Lstat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s.path, nil
+	case err != nil:
+		return "", err
+	case info.Mode()&fs.ModeSymlink == 0:
+		return s.path, nil
 	}
-	if _, err := os.Lstat(s.path); err == nil {
+	path, err := filepath.EvalSymlinks(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%s is a link to nothing", s.path)
 	}
-	return s.path, nil
+	if err != nil {
+		return "", err
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(s.path))
+	if err != nil {
+		return "", err
+	}
+	if filepath.Dir(path) != dir {
+		return "", fmt.Errorf("%s is a link to %s, in another folder; name that file itself", s.path, path)
+	}
+	return path, nil
 }
 
+// maxFile bounds what is read of a file. One of credentials has some lines.
+const maxFile = 1 << 20
+
+// read answers nothing for a file that is not there. It looks before it opens:
+// to open a pipe would wait for its other end, and a device may have no end.
 func read(path string) ([]byte, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	return text, err
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("%s is larger than %d MiB", path, maxFile>>20)
+	}
+	return text, nil
 }
 
 // replace writes the file whole or not at all, readable by its owner alone
 // from the first byte on.
 func replace(path string, text []byte) error {
-	dir := filepath.Dir(path)
-	// A run that was killed half-way has left its secret in one of these.
-	left, err := fs.Glob(os.DirFS(dir), temporary(path))
+	tmp, err := createTemporary(path)
 	if err != nil {
 		return err
-	}
-	for _, name := range left {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	// CreateTemp makes the file with mode 0600.
-	tmp, err := os.CreateTemp(dir, temporary(path))
-	if err != nil {
-		return refused(path, err)
 	}
 	_, err = tmp.Write(text)
 	if err == nil {
@@ -172,27 +255,35 @@ func replace(path string, text []byte) error {
 		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	// The rename lasts only once the folder is on disk as well.
-	d, err := os.Open(dir)
+	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// refused tells why no file can be made beside path, without the name that
-// the file would have had: it is another one each time.
-func refused(path string, err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		err = p.Err
+// createTemporary makes the file that stands in for path while it is written.
+// It has one name, and the lock is held: one that is there already is of a run
+// that was killed, and has its secret.
+func createTemporary(path string) (*os.File, error) {
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".churn-reconcile-tmp")
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, refused(path, err)
 	}
-	return fmt.Errorf("write in %s: %w", filepath.Dir(path), err)
+	tmp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, refused(path, err)
+	}
+	return tmp, nil
 }
 
-// temporary is the pattern of the files that stand in for path while it is
-// written.
-func temporary(path string) string {
-	name := strings.NewReplacer("*", "_", "?", "_", "[", "_", "\\", "_").Replace(filepath.Base(path))
-	return "." + name + ".churn-reconcile-*"
+// refused tells why no file can be made beside path, without the name that
+// the file would have had: it is none that anybody has chosen.
+func refused(path string, err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("write in %s: %w", filepath.Dir(path), p.Err)
+	}
+	return err
 }
 
 const (
@@ -202,34 +293,58 @@ const (
 
 type credentialsFormat struct{ profile string }
 
-func (f credentialsFormat) get(text []byte) (id, secret string) {
+func (f credentialsFormat) pairs(text []byte) []pair {
+	var all pairList
 	var here bool
 	for line := range strings.Lines(string(text)) {
 		if name, ok := section(line); ok {
 			here = name == f.profile
+			all.next()
 			continue
 		}
 		if key, value := setting(line); here && key == idSetting {
-			id = value
+			all.id(value)
 		} else if here && key == secretSetting {
-			secret = value
+			all.secret(value)
 		}
 	}
-	return id, secret
+	return all.pairs()
 }
 
 // set puts the pair at the place of the old one, or else below the profile's
 // header. A session token that stood there belonged to the old pair, so it
 // goes.
 func (f credentialsFormat) set(text []byte, key Key) []byte {
-	var lines []string
-	at, end := -1, "\n"
+	end := "\n"
 	if bytes.Contains(text, []byte("\r\n")) {
 		end = "\r\n"
 	}
-	// Readers take a line for the rest of the one above where it is indented
-	// more, so the pair is indented as its neighbours are.
-	var indent string
+	lines, at, indent := f.others(text, end)
+	if at < 0 {
+		if len(lines) > 0 {
+			lines = append(lines, end)
+		}
+		lines = append(lines, "["+f.profile+"]"+end)
+		at = len(lines)
+	}
+	return []byte(strings.Join(slices.Insert(lines, at,
+		indent+idSetting+" = "+key.ID+end,
+		indent+secretSetting+" = "+key.Secret.Reveal()+end,
+	), ""))
+}
+
+func (f credentialsFormat) unset(text []byte) []byte {
+	lines, _, _ := f.others(text, "")
+	return []byte(strings.Join(lines, ""))
+}
+
+// others are the lines that are none of the profile's pair. at is where the
+// pair stood or would stand, below 0 where there is no such profile. Readers
+// take a line for the rest of the one above where it is indented more, so the
+// pair has to be indented as its neighbours are. end ends a last line that
+// lacks its end.
+func (f credentialsFormat) others(text []byte, end string) (lines []string, at int, indent string) {
+	at = -1
 	var here, found, options, dropping bool
 	for line := range strings.Lines(string(text)) {
 		if name, ok := section(line); ok {
@@ -249,7 +364,7 @@ func (f credentialsFormat) set(text []byte, key Key) []byte {
 			if !options {
 				indent, options = indentation(line), true
 			}
-			if dropping = pairs(name); dropping {
+			if dropping = ofPair(name); dropping {
 				if !found {
 					at, found = len(lines), true
 				}
@@ -261,18 +376,7 @@ func (f credentialsFormat) set(text []byte, key Key) []byte {
 		}
 		lines = append(lines, line)
 	}
-	pair := []string{
-		indent + idSetting + " = " + key.ID + end,
-		indent + secretSetting + " = " + key.Secret.Reveal() + end,
-	}
-	if at < 0 {
-		if len(lines) > 0 {
-			lines = append(lines, end)
-		}
-		lines = append(lines, "["+f.profile+"]"+end)
-		at = len(lines)
-	}
-	return []byte(strings.Join(slices.Insert(lines, at, pair...), ""))
+	return lines, at, indent
 }
 
 // continues says that a line is the rest of the value above it.
@@ -281,8 +385,8 @@ func continues(line string) bool {
 	return indentation(line) != "" && rest != "" && rest[0] != '#' && rest[0] != ';'
 }
 
-// pairs says that a setting belongs to a key pair.
-func pairs(name string) bool {
+// ofPair says that a setting belongs to a key pair.
+func ofPair(name string) bool {
 	return name == idSetting || name == secretSetting || name == "aws_session_token"
 }
 
@@ -327,29 +431,59 @@ const (
 
 type envFormat struct{}
 
-func (envFormat) get(text []byte) (id, secret string) {
+func (envFormat) pairs(text []byte) []pair {
+	var all pairList
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		switch name {
 		case idVariable:
-			id = value
+			all.id(value)
 		case secretVariable:
-			secret = value
+			all.secret(value)
 		}
 	}
-	return id, secret
+	return all.pairs()
 }
 
-func (envFormat) set(text []byte, key Key) []byte {
-	var out bytes.Buffer
+func (f envFormat) set(text []byte, key Key) []byte {
+	out := bytes.NewBuffer(f.unset(text))
+	newline(out)
+	fmt.Fprintf(out, "%s=%s\n%s=%s\n", idVariable, key.ID, secretVariable, key.Secret.Reveal())
+	return out.Bytes()
+}
+
+func (envFormat) unset(text []byte) []byte {
+	var out []byte
 	for line := range strings.Lines(string(text)) {
 		switch name, _, _ := strings.Cut(strings.TrimSpace(line), "="); name {
 		case idVariable, secretVariable, "AWS_SESSION_TOKEN":
 		default:
-			out.WriteString(line)
+			out = append(out, line...)
 		}
 	}
-	newline(&out)
-	fmt.Fprintf(&out, "%s=%s\n%s=%s\n", idVariable, key.ID, secretVariable, key.Secret.Reveal())
-	return out.Bytes()
+	return out
+}
+
+// A pairList gathers the pairs of a file. What is told twice in one place
+// belongs to two.
+type pairList []pair
+
+func (l *pairList) next() { *l = append(*l, pair{}) }
+
+func (l *pairList) id(value string) {
+	if len(*l) == 0 || (*l)[len(*l)-1].ID != "" {
+		l.next()
+	}
+	(*l)[len(*l)-1].ID = value
+}
+
+func (l *pairList) secret(value string) {
+	if len(*l) == 0 || (*l)[len(*l)-1].Secret != "" {
+		l.next()
+	}
+	(*l)[len(*l)-1].Secret = value
+}
+
+func (l pairList) pairs() []pair {
+	return slices.DeleteFunc(l, func(p pair) bool { return p == pair{} })
 }

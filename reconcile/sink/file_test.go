@@ -89,7 +89,9 @@ func TestCredentialsFormat(t *testing.T) {
 				t.Fatal(err)
 			}
 			var files Files
-			if err := files.Credentials(path, "ml").Deliver(t.Context(), key("AKIANEW", "new+/=secret")); err != nil {
+			k := key("AKIANEW", "new+/=secret")
+			k.Ours = []string{"", "OLD"}
+			if err := files.Credentials(path, "ml").Deliver(t.Context(), k); err != nil {
 				t.Fatal(err)
 			}
 			after, err := os.ReadFile(path)
@@ -122,8 +124,8 @@ func TestEnvFormat(t *testing.T) {
 			if d := cmp.Diff(tt.after, string(after)); d != "" {
 				t.Errorf("want (-), got (+):\n%s", d)
 			}
-			if id, secret := (envFormat{}).get(after); id != "AKIANEW" || secret != "new+/=secret" {
-				t.Errorf("reads back as %q, %q", id, secret)
+			if held := get(envFormat{}, after); held != (pair{"AKIANEW", "new+/=secret"}) {
+				t.Errorf("reads back as %q", held)
 			}
 		})
 	}
@@ -173,12 +175,12 @@ func TestDeliverModeAndLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What a run that was killed half-way has left.
-	if err := os.WriteFile(filepath.Join(dir, ".credentials.churn-reconcile-1"), []byte("secret"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ".credentials.churn-reconcile-tmp"), []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var files Files
 	s := files.Credentials(link, "ml")
-	if err := s.Check(t.Context()); err != nil {
+	if err := s.Check(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Deliver(t.Context(), key("AKIA", "S")); err != nil {
@@ -236,7 +238,7 @@ func TestCheckRefuses(t *testing.T) {
 				t.Skip("root is let in")
 			}
 			var files Files
-			err := files.Credentials(tt.path, tt.profile).Check(t.Context())
+			err := files.Credentials(tt.path, tt.profile).Check(t.Context(), nil)
 			if err == nil || err.Error() != tt.err {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}
@@ -307,12 +309,15 @@ func FuzzCredentials(f *testing.F) {
 		}
 		format := credentialsFormat{profile}
 		k := key("AKIANEW", "secret")
-		if id, secret := format.get(format.set(nil, k)); id != k.ID || secret != "secret" {
+		if get(format, format.set(nil, k)) != (pair{k.ID, "secret"}) {
 			t.Skip("no profile has that name")
 		}
 		after := format.set([]byte(text), k)
-		if id, secret := format.get(after); id != k.ID || secret != "secret" {
-			t.Fatalf("reads back as %q, %q:\n%q", id, secret, after)
+		if held := get(format, after); held != (pair{k.ID, "secret"}) {
+			t.Fatalf("reads back as %q:\n%q", held, after)
+		}
+		if left := format.pairs(format.unset(after)); len(left) > 0 {
+			t.Errorf("after it was taken out there is %q", left)
 		}
 		if again := format.set(after, k); string(again) != string(after) {
 			t.Errorf("once %q, twice %q", after, again)

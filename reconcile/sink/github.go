@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,6 +27,36 @@ type GitHub struct {
 	Token  string
 	Client *http.Client
 	Pause  awsx.Pause
+
+	// LeftAlone says why GitHub is neither read nor written; "": it is not
+	// left alone.
+	LeftAlone string
+}
+
+// Check says whether a token may be sent to the API's address. One that is sent
+// in the clear is everybody's.
+func (g *GitHub) Check() error {
+	u, err := url.Parse(g.URL)
+	switch {
+	case g.URL == "" || g.LeftAlone != "":
+		return nil
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("GITHUB_API_URL is no URL of an API, as in https://github.example.com/api/v3")
+	case u.Scheme == "http" && !loopback(u):
+		return fmt.Errorf("GITHUB_API_URL is %s, and http would send the token in the clear: https is wanted", u.Redacted())
+	}
+	return nil
+}
+
+// Loopback says that the API's address is on this machine, and so not GitHub.
+func (g *GitHub) Loopback() bool {
+	u, err := url.Parse(g.URL)
+	return err == nil && loopback(u)
+}
+
+func loopback(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // GitHubSecrets says which secrets of GitHub Actions a pair goes to: those of
@@ -40,7 +71,24 @@ type GitHubSecrets struct {
 
 // Sink is a pair of secrets of GitHub Actions. GitHub never shows a secret,
 // but it shows when one was written, which has to be after the key was made.
-func (g *GitHub) Sink(to GitHubSecrets) Sink { return &githubSink{api: g, to: to} }
+func (g *GitHub) Sink(to GitHubSecrets) Sink {
+	s := &githubSink{api: g, to: to}
+	if g.LeftAlone != "" {
+		return leftAlone{fmt.Sprintf("%s (left alone: %s)", s, g.LeftAlone)}
+	}
+	return s
+}
+
+// leftAlone stands for a place that this run has nothing to do with.
+type leftAlone struct{ name string }
+
+func (s leftAlone) String() string                                       { return s.name }
+func (leftAlone) Shared() bool                                           { return false }
+func (leftAlone) Tells() bool                                            { return false }
+func (leftAlone) Check(context.Context, []string) error                  { return nil }
+func (leftAlone) Holds(context.Context, string, time.Time) (bool, error) { return true, nil }
+func (leftAlone) Deliver(context.Context, Key) error                     { return nil }
+func (leftAlone) Withdraw(context.Context, string) error                 { return nil }
 
 type githubSink struct {
 	api *GitHub
@@ -67,7 +115,7 @@ const probe = "CHURN_RECONCILE_WRITE_CHECK"
 
 // Check writes a secret without a value and takes it away again: of a token
 // GitHub tells what it may do only when it does it.
-func (s *githubSink) Check(ctx context.Context) error {
+func (s *githubSink) Check(ctx context.Context, _ []string) error {
 	if err := s.put(ctx, map[string]string{probe: ""}); err != nil {
 		return err
 	}
@@ -104,6 +152,10 @@ func (s *githubSink) Deliver(ctx context.Context, key Key) error {
 	}
 	return s.put(ctx, map[string]string{s.to.KeyIDSecret: key.ID})
 }
+
+// Withdraw does nothing: GitHub does not tell whose pair it has, and takes
+// another one over it at any time.
+func (*githubSink) Withdraw(context.Context, string) error { return nil }
 
 type githubSecret struct {
 	UpdatedAt  time.Time `json:"updated_at"`
@@ -242,6 +294,9 @@ const githubPatience = 2 * time.Minute
 // of the service (5xx) and its rate limits (429, or 403 with a Retry-After)
 // are tried again.
 func (g *GitHub) call(ctx context.Context, method, path string, body, out any) error {
+	if err := g.Check(); err != nil {
+		return err
+	}
 	if g.Token == "" {
 		return errors.New("no token for GitHub: set GITHUB_TOKEN or GH_TOKEN")
 	}
@@ -261,6 +316,23 @@ func (g *GitHub) call(ctx context.Context, method, path string, body, out any) e
 			return err
 		}
 	}
+}
+
+// maxRedirects is net/http's own limit.
+const maxRedirects = 10
+
+// stay follows a redirect, as GitHub answers one for a repository that was
+// renamed, on the same host and scheme only: net/http sends the token along to
+// subdomains, and from https to http.
+func stay(next *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	if next.URL.Host != first.Host || next.URL.Scheme != first.Scheme {
+		return fmt.Errorf("it redirects to %s://%s, where the token does not go", next.URL.Scheme, next.URL.Host)
+	}
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	return nil
 }
 
 func (g *GitHub) once(ctx context.Context, method, path string, body, out any) (again bool, err error) {
@@ -287,7 +359,9 @@ func (g *GitHub) once(ctx context.Context, method, path string, body, out any) (
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := g.Client.Do(req)
+	client := *g.Client
+	client.CheckRedirect = stay
+	res, err := client.Do(req)
 	if err != nil {
 		return true, fmt.Errorf("github %s %s: %w", method, path, err)
 	}

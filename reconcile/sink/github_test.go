@@ -4,8 +4,11 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,7 +148,7 @@ func TestGitHubHolds(t *testing.T) {
 func TestGitHubCheck(t *testing.T) {
 	for _, to := range []sink.GitHubSecrets{toRepository, toEnvironment, toOrganization} {
 		h := newHub(t)
-		if err := h.api.Sink(to).Check(t.Context()); err != nil {
+		if err := h.api.Sink(to).Check(t.Context(), nil); err != nil {
 			t.Errorf("%+v: %v", to, err)
 		}
 		if names := slices.Concat(h.Names(repository), h.Names(environment), h.Names(organization)); len(names) > 0 {
@@ -160,7 +163,7 @@ func TestGitHubCheck(t *testing.T) {
 			}
 			return sinktest.Fault{}
 		})
-		if err := h.api.Sink(to).Check(t.Context()); err == nil {
+		if err := h.api.Sink(to).Check(t.Context(), nil); err == nil {
 			t.Errorf("%+v: the check passes where nothing can be written", to)
 		}
 	}
@@ -346,5 +349,65 @@ func TestGitHubEnterprise(t *testing.T) {
 		if !strings.Contains(h.Heard(), " /api/v3/repos/acme/churn/actions/secrets/AWS_ACCESS_KEY_ID ") {
 			t.Errorf("the calls went elsewhere: %v", h.made())
 		}
+	}
+}
+
+// A token goes to the address that was named and to no other one, and never in
+// the clear.
+func TestGitHubToken(t *testing.T) {
+	var heard atomic.Int32
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard.Add(1) }))
+	defer elsewhere.Close()
+	secure := httptest.NewTLSServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer secure.Close()
+	for _, tt := range []struct{ name, url, err string }{
+		{"another scheme and host", secure.URL, "it redirects to " + elsewhere.URL + ", where the token does not go"},
+		{"http", "http://github.example.com/api/v3", "http would send the token in the clear: https is wanted"},
+		{"http to a name that begins like loopback", "http://127.0.0.1.example.com", "http would send the token in the clear: https is wanted"},
+		{"no URL", "github.example.com", "GITHUB_API_URL is no URL of an API"},
+		{"another scheme", "file:///etc/passwd", "GITHUB_API_URL is no URL of an API"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			api := &sink.GitHub{URL: tt.url, Token: "token", Client: secure.Client(), Pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
+			_, err := api.Sink(toRepository).Holds(t.Context(), pair.ID, epoch)
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("error %v, want %q", err, tt.err)
+			}
+		})
+	}
+	if heard.Load() > 0 {
+		t.Error("the redirect was followed")
+	}
+	for _, url := range []string{"", "https://github.example.com/api/v3", "http://localhost:8080", "http://127.0.0.1:1", "http://[::1]:1"} {
+		if err := (&sink.GitHub{URL: url}).Check(); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// The redirect of a repository that was renamed is followed.
+func TestGitHubRenamed(t *testing.T) {
+	h := newHub(t)
+	to, err := url.Parse(h.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	github := httputil.NewSingleHostReverseProxy(to)
+	moved := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rest, ok := strings.CutPrefix(r.URL.Path, "/repos/acme/former/"); ok {
+			http.Redirect(w, r, "/repos/acme/churn/"+rest, http.StatusTemporaryRedirect)
+			return
+		}
+		github.ServeHTTP(w, r)
+	}))
+	defer moved.Close()
+	h.api.URL = moved.URL
+	former := toRepository
+	former.Repository = "acme/former"
+	if err := h.api.Sink(former).Deliver(t.Context(), pair); err != nil {
+		t.Fatal(err)
+	}
+	if secret, _ := h.Secret(repository, former.KeyIDSecret); secret.Value != pair.ID {
+		t.Errorf("the secret is %q", secret.Value)
 	}
 }

@@ -54,7 +54,7 @@ func (*SecretsManager) Tells() bool { return true }
 // Check makes the secret, without a value, or puts the stack's tags on it. A
 // secret that exists takes a value under a label that nobody reads, which
 // shows that it can be written, its KMS key included.
-func (s *SecretsManager) Check(ctx context.Context) error {
+func (s *SecretsManager) Check(ctx context.Context, _ []string) error {
 	out, err := s.API.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &s.Name})
 	if awsx.Code(err) == "ResourceNotFoundException" {
 		_, err := s.API.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
@@ -138,6 +138,10 @@ func (s *SecretsManager) Deliver(ctx context.Context, key Key) error {
 		}
 	}
 }
+
+// Withdraw does nothing: the secret carries the stack's mark, so that a later
+// pair may come over this one, and its earlier versions stay.
+func (*SecretsManager) Withdraw(context.Context, string) error { return nil }
 
 // readBackBudget is how long Secrets Manager gets to show what it has taken.
 // Its documentation calls it eventually consistent and names no time.

@@ -123,7 +123,7 @@ func TestSecretsManager(t *testing.T) {
 	}
 	mustHold(t, s, pair.ID, false)
 
-	if err := s.Check(t.Context()); err != nil {
+	if err := s.Check(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	made := v.describe(t)
@@ -150,7 +150,7 @@ func TestSecretsManager(t *testing.T) {
 	mustHold(t, s, "AKIAI44QH8DHBEXAMPLE", false)
 
 	// Another check is no other value for those who read it.
-	if err := s.Check(t.Context()); err != nil {
+	if err := s.Check(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	mustHold(t, s, pair.ID, true)
@@ -228,7 +228,7 @@ func TestSecretsManagerExisting(t *testing.T) {
 			tt.make(t, v)
 			s := v.sink(tt.change)
 			mustHold(t, s, pair.ID, false)
-			err := s.Check(t.Context())
+			err := s.Check(t.Context(), nil)
 			if tt.refused == "" && err != nil || tt.refused != "" && (err == nil || !strings.Contains(err.Error(), tt.refused)) {
 				t.Fatalf("the check: %v", err)
 			}
@@ -277,7 +277,7 @@ func TestSecretsManagerFaults(t *testing.T) {
 	for _, stands := range []bool{false, true} {
 		do := func(v *vault) error {
 			s := v.sink(func(s *sink.SecretsManager) { s.KMSKeyID = aws.String("alias/new") })
-			return errors.Join(s.Check(t.Context()), s.Deliver(t.Context(), pair))
+			return errors.Join(s.Check(t.Context(), nil), s.Deliver(t.Context(), pair))
 		}
 		prepare := func() *vault {
 			v := newVault(t)

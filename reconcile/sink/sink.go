@@ -28,6 +28,10 @@ type Key struct {
 	ID     string
 	Secret Secret
 	User   string
+
+	// Ours are the ids of this stack's that may be overwritten. Any other one
+	// that a sink tells of is somebody's, and stays.
+	Ours []string
 }
 
 // A Sink is a place that a key pair is delivered to.
@@ -42,12 +46,16 @@ type Sink interface {
 	// and nothing else, so that any later pair looks like the one asked for.
 	Tells() bool
 	// Check says whether a delivery would be let in, before there is a key
-	// to lose.
-	Check(context.Context) error
+	// to lose; ours is what Key.Ours will be.
+	Check(ctx context.Context, ours []string) error
 	// Holds says whether the pair with this id, made at that time, is there
 	// with both its halves.
 	Holds(ctx context.Context, id string, made time.Time) (bool, error)
 	// Deliver puts the pair there. Delivering again replaces what was
 	// delivered.
 	Deliver(context.Context, Key) error
+	// Withdraw takes the pair with this id out again, before the key is
+	// deleted: a sink that tells pairs apart would go on holding it, and once
+	// it is gone from AWS nothing says any more whose it was.
+	Withdraw(ctx context.Context, id string) error
 }

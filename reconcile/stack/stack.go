@@ -46,6 +46,11 @@ type Options struct {
 
 	GitHubURL   string // GitHub's API; "": https://api.github.com
 	GitHubToken string // for secrets that are delivered to GitHub
+	AllowGitHub bool   // deliver to GitHub whatever the endpoint is
+
+	// Sandbox says that AWS is an endpoint in this process: what it gives is
+	// delivered beside the real thing.
+	Sandbox bool
 
 	// Rotate makes the access keys of the users that it picks due, and leaves
 	// everything else alone; nil: an ordinary run.
@@ -90,6 +95,10 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 	if !spec.IsRegion(cfg.Region) {
 		return nil, fmt.Errorf("the region of the run, %q, is none; one looks like eu-north-1: say region: in the spec, or check AWS_REGION and the profile", cfg.Region)
 	}
+	keys, err := keySinks(cfg, file, o)
+	if err != nil {
+		return nil, err
+	}
 
 	identity := spec.Identity{Region: cfg.Region}
 	caller := func() (arn.ARN, error) { return whoami(ctx, cfg) }
@@ -113,17 +122,61 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 		Stack: s.Spec.Stack(), IgnoreTags: s.Spec.IgnoreTags,
 		Pause: o.Pause, Now: o.Now,
 	}
-	s.Resources = resources(cfg, env, s.Spec, o)
+	s.Resources = resources(cfg, env, s.Spec, keys)
 	if o.Rotate != nil {
-		s.Resources, err = keys(s.Resources, o.Rotate)
+		s.Resources, err = rotated(s.Resources, o.Rotate)
 	} else {
 		s.Resources, err = target(s.Resources, o.Target)
 	}
 	return s, err
 }
 
-// keys keeps the access keys of the users that pick picks.
-func keys(all []reconcile.Resource, pick func(user string) bool) ([]reconcile.Resource, error) {
+// SandboxSuffix is put behind the path of each file that a key of a sandbox is
+// delivered to.
+const SandboxSuffix = ".sandbox"
+
+// keySinks prepares what access keys need beside IAM. An address of GitHub's
+// API that no token may be sent to is an error before the first call.
+func keySinks(cfg aws.Config, file *spec.File, o Options) (iam.Keys, error) {
+	github := &sink.GitHub{
+		URL: o.GitHubURL, Token: o.GitHubToken, Pause: o.Pause,
+		Client: &http.Client{Timeout: cmp.Or(o.AWS.CallTimeout, 30*time.Second)},
+	}
+	// What another endpoint than AWS's gives is no key of AWS, and must not
+	// come over one that is. On loopback there is no real GitHub.
+	switch {
+	case o.AllowGitHub:
+	case o.Sandbox:
+		github.LeftAlone = "a sandbox's key is no use there"
+	case !awsx.IsAWS(awsiam.NewFromConfig(cfg).Options().BaseEndpoint) && !github.Loopback():
+		github.LeftAlone = "the endpoint is not AWS's, and --allow-github is not given"
+	}
+	keys := iam.Keys{
+		GitHub:         github,
+		SecretsManager: secretsmanager.NewFromConfig(cfg),
+		Prove:          prove(cfg, o.Pause),
+		Rotate:         o.Rotate,
+	}
+	if o.Sandbox {
+		keys.Files.Suffix = SandboxSuffix
+	}
+	preview, err := file.Preview()
+	if err != nil {
+		return iam.Keys{}, err
+	}
+	for _, user := range preview.IAM.Users {
+		if user.AccessKey == nil {
+			continue
+		}
+		if slices.ContainsFunc(user.AccessKey.Deliver, func(s spec.Sink) bool { return s.GitHub != nil }) {
+			return keys, github.Check()
+		}
+	}
+	return keys, nil
+}
+
+// rotated keeps the access keys of the users that pick picks.
+func rotated(all []reconcile.Resource, pick func(user string) bool) ([]reconcile.Resource, error) {
 	var users []string
 	kept := slices.DeleteFunc(all, func(r reconcile.Resource) bool {
 		if r.ID().Kind != spec.AccessKey {
@@ -176,7 +229,7 @@ func whoami(ctx context.Context, cfg aws.Config) (arn.ARN, error) {
 	return who, nil
 }
 
-func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec, o Options) []reconcile.Resource {
+func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec, keys iam.Keys) []reconcile.Resource {
 	s3API := awss3.NewFromConfig(cfg, func(o *awss3.Options) {
 		// Path style, for endpoints that have one name only. AWS's own is
 		// asked by virtual host, as it wants to be.
@@ -198,15 +251,7 @@ func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec, o Options) []rec
 	for _, r := range ecr.NewRepositories(ecrAPI, env, s.ECR.Repositories) {
 		all = append(all, r)
 	}
-	all = append(all, iam.New(iamAPI, tagAPI, env, s.IAM, iam.Keys{
-		GitHub: &sink.GitHub{
-			URL: o.GitHubURL, Token: o.GitHubToken, Pause: o.Pause,
-			Client: &http.Client{Timeout: cmp.Or(o.AWS.CallTimeout, 30*time.Second)},
-		},
-		SecretsManager: secretsmanager.NewFromConfig(cfg),
-		Prove:          prove(cfg, env.Pause),
-		Rotate:         o.Rotate,
-	})...)
+	all = append(all, iam.New(iamAPI, tagAPI, env, s.IAM, keys)...)
 	for _, c := range ecs.NewClusters(ecsAPI, env, s.ECS.Clusters) {
 		all = append(all, c)
 	}

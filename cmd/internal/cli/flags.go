@@ -81,6 +81,7 @@ func (f *specFlags) load(env Env) (*spec.File, error) {
 type awsFlags struct {
 	region, profile, endpoint string
 	sandbox                   string
+	allowGitHub               bool
 	parallelism               int
 	timeout, callTimeout      time.Duration
 
@@ -95,6 +96,7 @@ func (f *awsFlags) register(cmd *cobra.Command, env Env) {
 	flags.StringVar(&f.endpoint, "endpoint-url", "", "send every call to this `URL`")
 	flags.StringVar(&f.sandbox, "sandbox", "", "run against the embedded AWS endpoint, its state kept in `FILE`")
 	flags.Lookup("sandbox").NoOptDefVal = defaultSandboxFile
+	flags.BoolVar(&f.allowGitHub, "allow-github", false, "deliver keys to GitHub also from an endpoint that is not AWS's")
 	flags.IntVar(&f.parallelism, "parallelism", 10, "`N` calls in flight per service")
 	flags.DurationVar(&f.timeout, "timeout", 15*time.Minute, "`TIME` that the whole run may take")
 	flags.DurationVar(&f.callTimeout, "call-timeout", 30*time.Second, "`TIME` that one attempt of one call may take")

@@ -186,7 +186,9 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 	if o.GitHubToken, _ = env.LookupEnv("GITHUB_TOKEN"); o.GitHubToken == "" {
 		o.GitHubToken, _ = env.LookupEnv("GH_TOKEN")
 	}
+	o.AllowGitHub = f.allowGitHub
 	if f.sandbox != "" {
+		o.Sandbox = true
 		url, end, err := embed(f.sandbox, file.Account())
 		if err != nil {
 			s.close()
