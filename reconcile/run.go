@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
@@ -22,6 +24,11 @@ const (
 	// lostBudget is how long a create without an idempotency token is looked
 	// for after an unclear answer, before it is made again.
 	lostBudget = 15 * time.Second
+
+	// kindAtATime is how many resources of one kind are worked on side by
+	// side: more than calls of one service are in flight, and few enough that
+	// their stacks and requests fit into memory, however many there are.
+	kindAtATime = 64
 
 	// unclearTries bounds how often an unclear answer sends a resource back
 	// to looking.
@@ -97,17 +104,37 @@ func Look(ctx context.Context, resources []Resource, o Options) *Run {
 		o.Observer.Looking(len(r.nodes))
 	}
 	var wg sync.WaitGroup
-	for _, n := range r.nodes {
+	for _, kind := range r.kinds() {
 		wg.Go(func() {
-			n.look(reads)
-			if o.Observer != nil {
-				o.Observer.Looked(n.result.ID)
+			var looks errgroup.Group
+			looks.SetLimit(kindAtATime)
+			for _, n := range kind {
+				looks.Go(func() error {
+					n.look(reads)
+					if o.Observer != nil {
+						o.Observer.Looked(n.result.ID)
+					}
+					return nil
+				})
 			}
+			_ = looks.Wait() // a look keeps its error in its result
 		})
 	}
 	wg.Wait()
 	r.skip()
 	return r
+}
+
+// kinds cuts the nodes, which are sorted, into those of one kind each.
+func (r *Run) kinds() [][]*node {
+	var kinds [][]*node
+	for i, n := range r.nodes {
+		if i == 0 || n.res.ID().Kind != r.nodes[i-1].res.ID().Kind {
+			kinds = append(kinds, nil)
+		}
+		kinds[len(kinds)-1] = append(kinds[len(kinds)-1], n)
+	}
+	return kinds
 }
 
 func (n *node) look(ctx context.Context) {
@@ -212,6 +239,16 @@ func UntilStopped(ctx context.Context, stop <-chan struct{}) (stopped context.Co
 // Apply does the planned steps: each resource after those that it needs,
 // others side by side. One failure stops only what depends on it.
 func (r *Run) Apply(ctx context.Context) {
+	// What AWS has slowed down does not wait for its turn after an interrupt.
+	turns, done := UntilStopped(ctx, r.opts.Stop)
+	defer done()
+	ctx = awsx.WhileTurns(ctx, turns)
+	places := map[spec.Kind]chan struct{}{}
+	for _, n := range r.nodes {
+		if kind := n.res.ID().Kind; places[kind] == nil {
+			places[kind] = make(chan struct{}, kindAtATime)
+		}
+	}
 	var wg sync.WaitGroup
 	for _, n := range r.nodes {
 		wg.Go(func() {
@@ -222,7 +259,10 @@ func (r *Run) Apply(ctx context.Context) {
 				}
 			}
 			if n.result.Status == Planned {
+				place := places[n.res.ID().Kind]
+				place <- struct{}{}
 				r.apply(ctx, n)
+				<-place
 			}
 			if o := r.opts.Observer; o != nil {
 				o.Finished(n.result)
@@ -241,7 +281,10 @@ func (r *Run) apply(ctx context.Context, n *node) {
 		n.result.Status, n.result.Err = Skipped, err
 		return
 	}
-	if err := r.write(ctx, n); err != nil {
+	if err := r.write(ctx, n); err == ErrInterrupted {
+		n.result.Status, n.result.Err = Skipped, err
+		return
+	} else if err != nil {
 		n.fail(ctx, err)
 		return
 	}
@@ -261,6 +304,9 @@ func (r *Run) write(ctx context.Context, n *node) error {
 		step, err := r.do(ctx, n)
 		if err == nil {
 			return nil
+		}
+		if err == ErrInterrupted && tries+overtaken == 0 {
+			return err // nothing was written
 		}
 		err = fmt.Errorf("%s: %w", step.Does, awsx.Clean(err))
 		if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), ErrInterrupted) {
@@ -304,19 +350,32 @@ func unclear(step Step, err error) bool {
 func (r *Run) do(ctx context.Context, n *node) (Step, error) {
 	for i, s := range n.plan.Steps {
 		if err := r.stopped(ctx); err != nil && !s.Follows {
-			if i > 0 {
-				err = &unconfirmedError{fmt.Errorf("not begun; what comes before it was written, but not read back: %w", err)}
-			}
-			return s, err
+			return s, notBegun(i, err)
 		}
 		if o := r.opts.Observer; o != nil {
 			o.Started(n.result.ID, s.Call)
 		}
-		if err := awsx.Guard(func() error { return s.Do(ctx) }); err != nil {
+		stepCtx := ctx
+		if s.Follows {
+			stepCtx = awsx.WhileTurns(ctx, ctx)
+		}
+		if err := awsx.Guard(func() error { return s.Do(stepCtx) }); err != nil {
+			// It never had its turn, or AWS has refused it for its rate.
+			if why := r.stopped(ctx); errors.Is(why, ErrInterrupted) && (errors.Is(err, ErrInterrupted) || awsx.Throttled(err)) && !s.Follows {
+				return s, notBegun(i, why)
+			}
 			return s, err
 		}
 	}
 	return Step{}, nil
+}
+
+// notBegun is why the i-th step was left alone.
+func notBegun(i int, why error) error {
+	if i == 0 {
+		return why
+	}
+	return &unconfirmedError{fmt.Errorf("not begun; what comes before it was written, but not read back: %w", why)}
 }
 
 // lookFor reads n again after a step's answer was unclear, or where the plan

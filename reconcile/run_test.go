@@ -9,8 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
@@ -614,5 +616,77 @@ func TestObserver(t *testing.T) {
 	slices.Sort(heard.lines[1:3]) // read side by side
 	if diff := cmp.Diff([]string{"looking at 2", "a looked at", "b looked at", "a started s3:Create", "a failed", "b skipped"}, heard.lines); diff != "" {
 		t.Errorf("heard (-want +got):\n%s", diff)
+	}
+}
+
+// However many resources there are, few of a kind are looked at at a time, and
+// no kind waits for another.
+func TestFewOfAKindAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const each = 500
+		var mu sync.Mutex
+		flying := map[spec.Kind]int{}
+		release := make(chan struct{})
+		var resources []reconcile.Resource
+		for _, kind := range []spec.Kind{spec.Bucket, spec.Role} {
+			for i := range each {
+				f := newFake(&log{}, fmt.Sprint(i))
+				f.id.Kind = kind
+				f.plan = func(context.Context) error {
+					mu.Lock()
+					flying[kind]++
+					mu.Unlock()
+					<-release
+					mu.Lock()
+					flying[kind]--
+					mu.Unlock()
+					return nil
+				}
+				resources = append(resources, f)
+			}
+		}
+		looked := make(chan *reconcile.Run)
+		go func() { looked <- reconcile.Look(t.Context(), resources, reconcile.Options{}) }()
+		synctest.Wait()
+		mu.Lock()
+		if b, r := flying[spec.Bucket], flying[spec.Role]; b != r || b < 10 || b > 100 {
+			t.Errorf("%d buckets and %d roles of %d each are looked at at a time", b, r, each)
+		}
+		mu.Unlock()
+		close(release)
+		if n := len((<-looked).Results()); n != 2*each {
+			t.Errorf("%d results, want %d", n, 2*each)
+		}
+	})
+}
+
+// After an interrupt nothing waits for AWS to let it through: what AWS has
+// refused for its rate was not written.
+func TestInterruptWhileThrottled(t *testing.T) {
+	t.Parallel()
+	stop, written := make(chan struct{}), make(chan struct{})
+	f := newFake(&log{}, "a")
+	f.do = func(string, int) error {
+		<-written
+		close(stop)
+		return &smithy.GenericAPIError{Code: "Throttling"}
+	}
+	second := newFake(&log{}, "b")
+	second.calls = []string{"s3:Create", "s3:Tag"}
+	second.do = func(call string, _ int) error {
+		if call == "s3:Create" {
+			close(written)
+			return nil
+		}
+		<-stop
+		return &smithy.GenericAPIError{Code: "Throttling"}
+	}
+	run := reconcile.Look(t.Context(), []reconcile.Resource{f, second}, reconcile.Options{Stop: stop})
+	run.Apply(t.Context())
+	for i, want := range []reconcile.Status{reconcile.Skipped, reconcile.Unconfirmed} {
+		if got := run.Results()[i]; got.Status != want || !errors.Is(got.Err, reconcile.ErrInterrupted) {
+			t.Errorf("%s is %s (%v), want %s", got.ID, got.Status, got.Err, want)
+		}
 	}
 }

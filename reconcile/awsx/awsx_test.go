@@ -3,13 +3,17 @@ package awsx_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -143,6 +147,11 @@ func TestRetries(t *testing.T) {
 	}{
 		{"an answer", getUser, []answer{user}, 1, "", false},
 		{"a throttle", getUser, []answer{iamError(400, "Throttling", "Rate exceeded"), user}, 2, "", false},
+		{"more throttles than a fault gets attempts", getUser, append(slices.Repeat([]answer{iamError(400, "Throttling", "x")}, 5), user), 6, "", false},
+		{"throttles do not use up the attempts", getUser, []answer{
+			iamError(400, "Throttling", "x"), iamError(500, "ServiceFailure", "x"), iamError(503, "SlowDown", "x"),
+			iamError(500, "ServiceFailure", "x"), iamError(400, "Throttling", "x"), iamError(500, "ServiceFailure", "x"), user,
+		}, 7, "", false},
 		{"a fault of the service", getUser, []answer{iamError(500, "ServiceFailure", "x"), user}, 2, "", false},
 		{"a cut connection", getUser, []answer{{fault: cut}, user}, 2, "", false},
 		{"half an answer", getUser, []answer{{200, gotUser, half}, user}, 2, "", false},
@@ -150,7 +159,6 @@ func TestRetries(t *testing.T) {
 		{"another change of the same entity", getUser, []answer{iamError(409, "ConcurrentModification", "x"), user}, 2, "", false},
 		{"capacity providers being changed", describeClusters, []answer{ecsError("UpdateInProgressException", "x"), {200, "{}", none}}, 2, "", false},
 
-		{"lasting throttle", getUser, []answer{iamError(400, "Throttling", "x")}, 4, "Throttling", false},
 		{"lasting fault", getUser, []answer{iamError(503, "ServiceUnavailable", "x")}, 4, "ServiceUnavailable", true},
 		{"lasting cut", getUser, []answer{{fault: cut}}, 4, "-", true},
 		{"lasting half", getUser, []answer{{200, gotUser, half}}, 4, "-", true},
@@ -160,7 +168,7 @@ func TestRetries(t *testing.T) {
 		{"a quota is no throttle", describeClusters, []answer{ecsError("LimitExceededException", "x"), {200, "{}", none}}, 1, "LimitExceededException", false},
 		{"IAM's quota", getUser, []answer{iamError(409, "LimitExceeded", "x"), user}, 1, "LimitExceeded", false},
 
-		{"once: a throttle", createKeyOnce, []answer{iamError(400, "Throttling", "x"), user}, 2, "", false},
+		{"once: throttles", createKeyOnce, append(slices.Repeat([]answer{iamError(400, "Throttling", "x")}, 5), user), 6, "", false},
 		{"once: a fault of the service", createKeyOnce, []answer{iamError(500, "ServiceFailure", "x"), user}, 1, "ServiceFailure", true},
 		{"once: a cut connection", createKeyOnce, []answer{{fault: cut}, user}, 1, "-", true},
 		{"once: half an answer", createKeyOnce, []answer{{200, gotUser, half}, user}, 1, "-", true},
@@ -196,31 +204,6 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// The SDK's own quota would end the repeats after about a hundred.
-func TestManyThrottlesAreRiddenOut(t *testing.T) {
-	t.Parallel()
-	var n atomic.Int64
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		a := answer{200, gotUser, none}
-		if n.Add(1)%4 != 0 {
-			a = iamError(400, "Throttling", "Rate exceeded")
-		}
-		w.WriteHeader(a.status)
-		_, _ = io.WriteString(w, a.body)
-	}))
-	defer srv.Close()
-	cfg, calls := load(t, options(srv.URL))
-	api := iam.NewFromConfig(cfg)
-	for range 60 {
-		if _, err := api.GetUser(t.Context(), &iam.GetUserInput{}); err != nil {
-			t.Fatalf("after %d attempts: %v", calls.Load(), err)
-		}
-	}
-	if got := calls.Load(); got != 240 {
-		t.Errorf("%d attempts, want 240", got)
-	}
-}
-
 func TestCallError(t *testing.T) {
 	t.Parallel()
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")
@@ -246,8 +229,8 @@ func TestCallError(t *testing.T) {
 			"iam:GetUser: AccessDenied: aws gave no message (request id " + requestID + ")",
 		},
 		{
-			"tried again in vain", getUser, serve(t, iamError(400, "Throttling", "Rate exceeded")),
-			"iam:GetUser: Throttling: Rate exceeded (4 attempts, request id " + requestID + ")",
+			"tried again in vain", getUser, serve(t, iamError(500, "ServiceFailure", "Try later")),
+			"iam:GetUser: ServiceFailure: Try later (4 attempts, request id " + requestID + ")",
 		},
 		{
 			"another protocol", describeClusters, serve(t, ecsError("ClusterNotFoundException", "Cluster not found.")),
@@ -259,8 +242,17 @@ func TestCallError(t *testing.T) {
 		},
 		{"a cut connection", getUser, serve(t, answer{fault: cut}), "iam:GetUser: EOF (4 attempts)"},
 		{
-			"an answer that cannot be read", describeClusters, serve(t, answer{200, "<html>", none}),
-			"ecs:DescribeClusters: the answer cannot be read: unexpected token at offset 0 (4 attempts, request id " + requestID + ")",
+			"an answer that cannot be read", describeClusters, serve(t, answer{200, "<what>", none}),
+			"ecs:DescribeClusters: URL answered HTTP 200 OK, and the answer cannot be read: unexpected token at offset 0 (4 attempts, request id " + requestID + ")",
+		},
+		{
+			"an answer of another API", describeClusters, serve(t, answer{404, "{}", none}),
+			"ecs:DescribeClusters: URL answered HTTP 404 Not Found without an error code of AWS's; check --endpoint-url and AWS_ENDPOINT_URL (request id " + requestID + ")",
+		},
+		{
+			"a session that is over", getUser, serve(t, iamError(403, "ExpiredToken", "The security token included in the request is expired")),
+			"iam:GetUser: ExpiredToken: The security token included in the request is expired; the credentials are of a session that is over: " +
+				"sign in again (aws sso login), or set AWS_SESSION_TOKEN and its two keys anew (request id " + requestID + ")",
 		},
 	}
 	for _, tt := range tests {
@@ -268,8 +260,8 @@ func TestCallError(t *testing.T) {
 			t.Parallel()
 			cfg, _ := load(t, options(tt.url))
 			err := awsx.Clean(tt.call(t.Context(), cfg))
-			if err == nil || err.Error() != tt.want {
-				t.Errorf("got  %v\nwant %s", err, tt.want)
+			if want := strings.ReplaceAll(tt.want, " URL ", " "+tt.url+" "); err == nil || err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
 			}
 			if again := awsx.Clean(err); again != err {
 				t.Errorf("cleaned twice: %v", again)
@@ -366,6 +358,69 @@ func TestNoCredentials(t *testing.T) {
 	}
 }
 
+// What the shared files say decides what there is to type.
+func TestCredentialsOfProfiles(t *testing.T) {
+	home := t.TempDir()
+	path := filepath.Join(home, "config")
+	t.Setenv("HOME", home)
+	t.Setenv("AWS_CONFIG_FILE", path)
+	text := `
+[profile session]
+sso_session = corp
+sso_account_id = 123456789012
+sso_role_name = admin
+[sso-session corp]
+sso_region = eu-north-1
+sso_start_url = https://corp.awsapps.com/start
+[profile legacy]
+sso_region = eu-north-1
+sso_start_url = https://old.awsapps.com/start
+sso_account_id = 123456789012
+sso_role_name = admin
+[profile stale]
+sso_region = eu-north-1
+sso_start_url = https://stale.awsapps.com/start
+sso_account_id = 123456789012
+sso_role_name = admin
+[profile assumed]
+role_arn = arn:aws:iam::123456789012:role/x
+source_profile = legacy
+[profile process]
+credential_process = exit 3
+[profile babble]
+credential_process = echo hush
+`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cache := filepath.Join(home, ".aws", "sso", "cache")
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// The file's name is the SHA-1 of the start URL, as the AWS CLI has it.
+	name := fmt.Sprintf("%x.json", sha1.Sum([]byte("https://stale.awsapps.com/start")))
+	if err := os.WriteFile(filepath.Join(cache, name), []byte(`{"accessToken": "hush", "expiresAt": "2020-01-01T00:00:00Z"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for profile, want := range map[string]string{
+		"session": "nobody has signed in to SSO here yet; type: aws sso login --profile session",
+		"legacy":  "nobody has signed in to SSO here yet; type: aws sso login --profile legacy",
+		"stale":   "the sign-in to SSO has expired or is not valid; type: aws sso login --profile stale",
+		"assumed": "nobody has signed in to SSO here yet; type: aws sso login --profile legacy",
+		"process": "credential_process of profile process failed: exit status 3; run its command by hand to see why; it stands in the shared aws configuration",
+		"babble": "credential_process of profile babble failed: invalid character 'h' looking for beginning of value; " +
+			"run its command by hand to see why; it stands in the shared aws configuration",
+	} {
+		o := options(serve(t, answer{200, gotUser, none}))
+		o.Credentials, o.Profile = nil, profile
+		cfg, _ := load(t, o)
+		err := awsx.Clean(getUser(t.Context(), cfg))
+		if want := "iam:GetUser: no usable aws credentials: " + want; err == nil || err.Error() != want {
+			t.Errorf("%s:\ngot  %v\nwant %s", profile, err, want)
+		}
+	}
+}
+
 // The failure of the SDK's own call for credentials is not taken for the
 // call's.
 func TestExpiredSignOn(t *testing.T) {
@@ -404,9 +459,9 @@ func TestParallelism(t *testing.T) {
 		const limit, all = 3, 12
 		o := options("http://aws.test")
 		o.Parallelism = limit
-		cfg, calls := load(t, o)
 		aws := &held{release: make(chan struct{})}
-		cfg.HTTPClient = aws
+		o.HTTPClient = aws
+		cfg, calls := load(t, o)
 		errs := make([]error, all)
 		var wg sync.WaitGroup
 		for i := range all {

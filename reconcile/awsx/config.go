@@ -6,21 +6,16 @@ package awsx
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Options say how to reach AWS. What is left zero is decided by the SDK's own
@@ -38,6 +33,15 @@ type Options struct {
 	// that to the SDK. Tests set it, so that no test waits.
 	Backoff retry.BackoffDelayer
 
+	// HTTPClient carries the calls; nil: the SDK's own, over the network.
+	// CallTimeout is of the SDK's own.
+	HTTPClient aws.HTTPClient
+
+	// Slowed hears each time AWS asks for fewer calls of a service, such as
+	// "iam", and how many a second are made from then on. nil: nobody does.
+	// It may be called from several goroutines at once.
+	Slowed func(service string, perSecond float64)
+
 	Log *slog.Logger // a debug line per attempt; nil: none
 }
 
@@ -53,13 +57,19 @@ func Config(ctx context.Context, o Options, calls *atomic.Int64) (aws.Config, er
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	gate := &gate{limit: o.Parallelism, calls: calls, log: o.Log, slots: map[string]chan struct{}{}}
-
-	load := []func(*config.LoadOptions) error{
+	if o.HTTPClient == nil {
 		// http.Client.Timeout bounds the whole attempt, the body included,
 		// and the SDK takes it for a passing error, which it does not do with
 		// a deadline in the context.
-		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(o.CallTimeout)),
+		o.HTTPClient = awshttp.NewBuildableClient().WithTimeout(o.CallTimeout)
+	}
+	if o.Slowed == nil {
+		o.Slowed = func(string, float64) {}
+	}
+	gate := &gate{limit: o.Parallelism, calls: calls, log: o.Log, slowed: o.Slowed, lanes: map[string]*lane{}}
+
+	load := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(o.HTTPClient),
 		config.WithRetryer(func() aws.Retryer { return newRetryer(o.Backoff) }),
 		// The SDK's own warnings would otherwise go to standard error.
 		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
@@ -88,92 +98,34 @@ func Config(ctx context.Context, o Options, calls *atomic.Int64) (aws.Config, er
 		// well, and a run against a sandbox would go to the real AWS.
 		cfg.BaseEndpoint = &o.EndpointURL
 	}
-	cfg.HTTPClient = plainBody{cfg.HTTPClient}
+	cfg.HTTPClient = httpClient{cfg.HTTPClient}
 	if cfg.Credentials != nil {
-		cfg.Credentials = signer{cfg.Credentials}
+		cfg.Credentials = signer{cfg.Credentials, profile(cfg)}
 	}
 	return cfg, nil
 }
 
-// plainBody hides that the SDK's request bodies are io.WriterTo. The SDK closes
-// a body as soon as the answer begins, and smithy-go's WriteTo of a closed body
-// gives io.EOF as an error, for which net/http closes the connection in the
-// middle of the answer. A server that is near, as a sandbox is, is fast enough
-// for that.
-type plainBody struct{ aws.HTTPClient }
-
-func (c plainBody) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		r.Body = struct{ io.ReadCloser }{r.Body}
+// profile is the section of the shared files that the credentials come from.
+func profile(cfg aws.Config) config.SharedConfig {
+	for _, source := range cfg.ConfigSources {
+		if shared, ok := source.(config.SharedConfig); ok {
+			return shared
+		}
 	}
-	return c.HTTPClient.Do(r)
+	return config.SharedConfig{}
 }
 
 // A signer tells a failure to find credentials from a failure of the call
 // that they were to sign. The SDK has no type for it.
-type signer struct{ aws.CredentialsProvider }
+type signer struct {
+	aws.CredentialsProvider
+	profile config.SharedConfig
+}
 
 func (s signer) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	creds, err := s.CredentialsProvider.Retrieve(ctx)
 	if err != nil && ctx.Err() == nil {
-		err = &CredentialsError{Err: err}
+		err = &CredentialsError{Err: err, profile: s.profile}
 	}
 	return creds, err
-}
-
-// A gate lets a number of attempts per service through at a time, counts and
-// logs them. It sits below the SDK's retries, so that a call that waits for
-// its next attempt holds no slot.
-type gate struct {
-	limit int
-	calls *atomic.Int64
-	log   *slog.Logger
-
-	mu    sync.Mutex
-	slots map[string]chan struct{}
-}
-
-func (g *gate) insert(stack *middleware.Stack) error {
-	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("ChurnGate", g.pass), "Retry", middleware.After)
-}
-
-func (g *gate) pass(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-	service := awsmiddleware.GetServiceID(ctx)
-	slot := g.slot(service)
-	select {
-	case slot <- struct{}{}:
-		defer func() { <-slot }()
-	case <-ctx.Done():
-		return middleware.FinalizeOutput{}, middleware.Metadata{}, &aws.RequestCanceledError{Err: ctx.Err()}
-	}
-
-	g.calls.Add(1)
-	start := time.Now()
-	out, md, err := next.HandleFinalize(ctx, in)
-	id, _ := awsmiddleware.GetRequestIDMetadata(md)
-	attrs := []slog.Attr{
-		slog.String("call", callName(service, awsmiddleware.GetOperationName(ctx))),
-		slog.Int64("duration_ms", time.Since(start).Milliseconds()),
-	}
-	if res, ok := awsmiddleware.GetRawResponse(md).(*smithyhttp.Response); ok && res != nil && res.Response != nil {
-		attrs = append(attrs, slog.Int("status", res.StatusCode))
-	}
-	attrs = append(attrs, slog.String("request_id", id))
-	if err != nil {
-		// The code only: an error's text may quote what was sent or answered.
-		attrs = append(attrs, slog.String("error", describeCode(err)))
-	}
-	g.log.LogAttrs(ctx, slog.LevelDebug, "aws call", attrs...)
-	return out, md, err
-}
-
-func (g *gate) slot(service string) chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	slot, ok := g.slots[service]
-	if !ok {
-		slot = make(chan struct{}, g.limit)
-		g.slots[service] = slot
-	}
-	return slot
 }

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
 )
 
@@ -45,20 +49,63 @@ func (e *CallError) Error() string {
 
 func (e *CallError) Unwrap() error { return e.Err }
 
-// A CredentialsError says that there are no credentials to sign a call with.
-type CredentialsError struct{ Err error }
+// A CredentialsError says that there are no credentials to sign a call with,
+// and what to type.
+type CredentialsError struct {
+	Err error
+
+	profile config.SharedConfig // what the shared files say; zero: nothing
+}
 
 func (e *CredentialsError) Error() string {
-	why := "none were found in the environment, the shared files or this machine's role"
-	// A chain that ends at the instance's role has found nothing before it.
-	if !strings.Contains(e.Err.Error(), "no EC2 IMDS role found") {
-		why = oneLine(e.Err)
+	why, way := e.explain()
+	return "no usable aws credentials: " + why + "; " + way
+}
+
+func (e *CredentialsError) explain() (why, way string) {
+	if _, ok := errors.AsType[*processcreds.ProviderError](e.Err); ok {
+		return "credential_process of profile " + e.profile.Profile + " failed: " + oneLine(e.Err),
+			"run its command by hand to see why; it stands in the shared aws configuration"
 	}
-	return "no usable aws credentials: " + why +
-		"; name a profile (--profile or AWS_PROFILE), sign in (aws sso login), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+	if name, ok := signsOn(&e.profile); ok {
+		why = "the sign-in to SSO has expired or is not valid"
+		switch invalid, ok := errors.AsType[*ssocreds.InvalidTokenError](e.Err); {
+		case errors.Is(e.Err, fs.ErrNotExist): // the file that keeps it
+			why = "nobody has signed in to SSO here yet"
+		case !ok || invalid.Err != nil:
+			why += ": " + oneLine(e.Err)
+		}
+		return why, "type: aws sso login --profile " + name
+	}
+	why = oneLine(e.Err)
+	// A chain that ends at the instance's role has found nothing before it.
+	if strings.Contains(e.Err.Error(), "no EC2 IMDS role found") {
+		why = "none were found in the environment, the shared files or this machine's role"
+	}
+	return why, "name a profile (--profile or AWS_PROFILE), sign in (aws sso login), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+}
+
+// signsOn names the profile that has to sign in to SSO: the one at hand, or
+// one that it takes its credentials from.
+func signsOn(p *config.SharedConfig) (profile string, ok bool) {
+	for ; p != nil; p = p.Source {
+		if p.SSOSessionName != "" || p.SSOStartURL != "" {
+			return p.Profile, true
+		}
+	}
+	return "", false
 }
 
 func (e *CredentialsError) Unwrap() error { return e.Err }
+
+// A throttledError is AWS's refusal of a call that may be repeated no longer.
+type throttledError struct {
+	Attempts int
+	Err      error
+}
+
+func (e *throttledError) Error() string { return e.Err.Error() }
+func (e *throttledError) Unwrap() error { return e.Err }
 
 // Clean puts a CallError in the place of the SDK's error. Errors of other
 // origin come back as they are.
@@ -74,6 +121,9 @@ func Clean(err error) error {
 	if m, ok := errors.AsType[*retry.MaxAttemptsError](err); ok {
 		e.Attempts = m.Attempt
 	}
+	if t, ok := errors.AsType[*throttledError](err); ok {
+		e.Attempts = t.Attempts
+	}
 	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		e.RequestID = r.ServiceRequestID()
 	}
@@ -84,21 +134,40 @@ func Clean(err error) error {
 	switch {
 	case isUnsigned:
 		e.RequestID, e.Attempts, e.Message = "", 1, unsigned.Error()
+	case isAPI && api.ErrorCode() == stopgap:
+		e.Message = answered(err) + " without an error code of AWS's; check --endpoint-url and AWS_ENDPOINT_URL"
 	case isAPI:
 		e.Code, e.Message = api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
-		if e.Message == "" || e.Message == "UnknownError" { // the SDK's stopgap
+		if e.Message == "" || e.Message == stopgap {
 			e.Message = "aws gave no message"
+		}
+		switch e.Code {
+		case "ExpiredToken", "ExpiredTokenException":
+			e.Message += "; the credentials are of a session that is over: sign in again (aws sso login), " +
+				"or set AWS_SESSION_TOKEN and its two keys anew"
 		}
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		e.Message = "no answer within the timeout"
 	case errors.Is(err, context.Canceled):
 		e.Message = "canceled"
-	case isUnreadable(err):
-		e.Message = "the answer cannot be read: " + oneLine(err)
+	case isUnreadable(err) && !isTooLarge(err):
+		e.Message = answered(err) + ", and the answer cannot be read: " + oneLine(err)
 	default:
 		e.Message = oneLine(err)
 	}
 	return e
+}
+
+// stopgap is the SDK's code, and message, where an answer has none.
+const stopgap = "UnknownError"
+
+// answered says who has answered a call, and with which status.
+func answered(err error) string {
+	r, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || r.Response == nil || r.Response.Response == nil || r.Response.Request == nil {
+		return "aws answered"
+	}
+	return address(r.Response.Request.URL) + " answered HTTP " + r.Response.Status
 }
 
 // oneLine is what went wrong, without the SDK's many words around it.
@@ -138,6 +207,9 @@ func Unclear(err error) bool {
 	if _, ok := errors.AsType[*CredentialsError](err); ok {
 		return false // never made
 	}
+	if Throttled(err) {
+		return false // S3 does it with a status of 503
+	}
 	if AlreadyExists(err) {
 		return true
 	}
@@ -170,8 +242,11 @@ func AlreadyExists(err error) bool {
 // Throttled says that AWS refused the call for its rate, which is certain to
 // have had no effect.
 func Throttled(err error) bool {
-	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary &&
-		Code(err) != "LimitExceededException"
+	switch Code(err) {
+	case "", "LimitExceededException": // no answer of AWS's to this call; a quota
+		return false
+	}
+	return retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
 }
 
 func isTimeout(err error) bool {
@@ -194,6 +269,11 @@ func isUnreadable(err error) bool {
 	return ok && r.HTTPStatusCode()/100 == 2
 }
 
+func isTooLarge(err error) bool {
+	_, ok := errors.AsType[*AnswerSizeError](err)
+	return ok
+}
+
 func root(err error) error {
 	for {
 		next := errors.Unwrap(err)
@@ -211,6 +291,9 @@ func describeCode(err error) string {
 	if code := Code(err); code != "" {
 		return code
 	}
+	if _, ok := errors.AsType[*WebPageError](err); ok {
+		return "web page"
+	}
 	switch {
 	case isTimeout(err):
 		return "timeout"
@@ -222,14 +305,16 @@ func describeCode(err error) string {
 
 // callName is a call as IAM's actions name it, which is what a reader types
 // into a policy when it is denied.
-func callName(serviceID, operation string) string {
+func callName(serviceID, operation string) string { return serviceName(serviceID) + ":" + operation }
+
+func serviceName(serviceID string) string {
 	switch serviceID {
 	case "CloudWatch Logs":
-		return "logs:" + operation
+		return "logs"
 	case "Secrets Manager":
-		return "secretsmanager:" + operation
+		return "secretsmanager"
 	case "Resource Groups Tagging API":
-		return "tag:" + operation
+		return "tag"
 	}
-	return strings.ToLower(serviceID) + ":" + operation
+	return strings.ToLower(serviceID)
 }

@@ -18,7 +18,7 @@ func newRetryer(backoff retry.BackoffDelayer) aws.Retryer {
 		o.MaxAttempts = attempts
 		o.Backoff = backoff
 		// The SDK's quota lets a client repeat about a hundred calls in its
-		// life, after which the first throttle of any call is its last. Here
+		// life, after which the first fault of any call is its last. Here
 		// attempts bound the repeats, and the gate their rate.
 		o.RateLimiter = ratelimit.None
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(named)}, o.Retryables...)
@@ -42,20 +42,28 @@ func named(err error) aws.Ternary {
 		// ECS: the cluster's capacity providers are being changed.
 		return aws.TrueTernary
 	}
+	if Throttled(err) {
+		// The gate has repeated it for as long as it was let.
+		return aws.FalseTernary
+	}
+	if isTooLarge(err) {
+		return aws.FalseTernary
+	}
 	if isUnreadable(err) {
 		return aws.TrueTernary
 	}
 	return aws.UnknownTernary
 }
 
-// Once makes a retryer repeat a call only where AWS throttled it. It is for
-// calls that AWS makes anew each time and that have no idempotency token:
-// CreateAccessKey, CreatePolicyVersion, RegisterTaskDefinition.
+// Once makes a retryer repeat no call. What AWS throttles is repeated all the
+// same, by the gate: it had no effect. It is for calls that AWS makes anew each
+// time and that have no idempotency token: CreateAccessKey,
+// CreatePolicyVersion, RegisterTaskDefinition.
 func Once(r aws.Retryer) aws.Retryer { return once{r} }
 
 type once struct{ aws.Retryer }
 
-func (once) IsErrorRetryable(err error) bool { return Throttled(err) }
+func (once) IsErrorRetryable(error) bool { return false }
 
 // A Pause waits for d or until ctx ends. Budgets add up what they asked to
 // pause, not the time on the wall, so that a test can pass in no time.
@@ -63,6 +71,9 @@ type Pause func(ctx context.Context, d time.Duration) error
 
 // Wait is the Pause of real runs.
 func Wait(ctx context.Context, d time.Duration) error {
+	if err := context.Cause(ctx); err != nil || d <= 0 {
+		return err
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -2,8 +2,6 @@ package awsx
 
 import (
 	"context"
-	"slices"
-	"sync"
 )
 
 // A Read asks AWS for one thing, each time it is called. It answers the zero
@@ -18,11 +16,11 @@ type Shared[V any] struct {
 	all func(context.Context, []string) (map[string]V, error)
 	one func(context.Context, string) (V, error)
 
-	keys []string
+	keys  []string
+	known map[string]bool
 
-	once    sync.Once
+	call    Single
 	answers map[string]V
-	err     error
 }
 
 // NewShared prepares a read. all answers with those keys that exist, one with
@@ -31,14 +29,15 @@ func NewShared[V any](
 	all func(context.Context, []string) (map[string]V, error),
 	one func(context.Context, string) (V, error),
 ) *Shared[V] {
-	return &Shared[V]{all: all, one: one}
+	return &Shared[V]{all: all, one: one, known: map[string]bool{}, call: NewSingle()}
 }
 
 // For is a read of key for one asker, who must not call it concurrently. Its
 // first call is shared; whoever asks again has written meanwhile, and gets a
 // call of its own. All askers have to be known before the first of them asks.
 func (s *Shared[V]) For(key string) Read[V] {
-	if !slices.Contains(s.keys, key) {
+	if !s.known[key] {
+		s.known[key] = true
 		s.keys = append(s.keys, key)
 	}
 	var asked bool
@@ -47,15 +46,42 @@ func (s *Shared[V]) For(key string) Read[V] {
 			return s.one(ctx, key)
 		}
 		asked = true
-		s.once.Do(func() {
-			s.err = Guard(func() (err error) {
-				s.answers, err = s.all(ctx, s.keys)
-				return err
-			})
+		err := s.call.Do(ctx, func() (err error) {
+			s.answers, err = s.all(ctx, s.keys)
+			return err
 		})
-		if s.err != nil {
+		if err != nil {
 			return s.one(ctx, key)
 		}
 		return s.answers[key], nil
+	}
+}
+
+// A Single is what the first of several askers does for all. Unlike with a
+// sync.Once, those that wait for it give up when their contexts end.
+type Single struct {
+	begun chan struct{} // holds one until it is begun
+	ended chan struct{}
+	err   *error
+}
+
+// NewSingle prepares a Single.
+func NewSingle() Single {
+	s := Single{begun: make(chan struct{}, 1), ended: make(chan struct{}), err: new(error)}
+	s.begun <- struct{}{}
+	return s
+}
+
+// Do does do, unless another asker has begun to, and answers with its error.
+func (s Single) Do(ctx context.Context, do func() error) error {
+	select {
+	case <-s.begun:
+		*s.err = Guard(do)
+		close(s.ended)
+		return *s.err
+	case <-s.ended:
+		return *s.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }

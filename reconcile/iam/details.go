@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -43,7 +42,7 @@ const many = 50
 // API has the tags). Whatever asks again is read by itself, and everything is
 // where a page cannot be had: the calls may be denied.
 func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM) reader {
-	d := &details{api: api, tagging: tags, env: env, want: want}
+	d := &details{api: api, tagging: tags, env: env, want: want, call: awsx.NewSingle()}
 
 	policies := awsx.NewShared(d.policies, func(ctx context.Context, arn string) (*managedPolicy, error) {
 		return describePolicy(ctx, api, arn)
@@ -82,9 +81,8 @@ type details struct {
 	env     reconcile.Env
 	want    spec.IAM
 
-	once sync.Once
+	call awsx.Single
 	page pages
-	err  error
 }
 
 type pages struct {
@@ -94,7 +92,7 @@ type pages struct {
 }
 
 func (d *details) read(ctx context.Context) (pages, error) {
-	d.once.Do(func() {
+	err := d.call.Do(ctx, func() error {
 		d.page = pages{
 			policies: map[string]types.ManagedPolicyDetail{},
 			roles:    map[string]types.RoleDetail{},
@@ -107,8 +105,7 @@ func (d *details) read(ctx context.Context) (pages, error) {
 		for all.HasMorePages() {
 			page, err := all.NextPage(ctx)
 			if err != nil {
-				d.err = err
-				return
+				return err
 			}
 			for _, p := range page.Policies {
 				d.page.policies[aws.ToString(p.Arn)] = p
@@ -120,8 +117,12 @@ func (d *details) read(ctx context.Context) (pages, error) {
 				d.page.users[aws.ToString(u.UserName)] = u
 			}
 		}
+		return nil
 	})
-	return d.page, d.err
+	if err != nil {
+		return pages{}, err
+	}
+	return d.page, nil
 }
 
 func (d *details) policies(ctx context.Context, arns []string) (map[string]*managedPolicy, error) {

@@ -98,6 +98,7 @@ func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 
 	progress := newProgress(env, f.log)
 	defer progress.Stop()
+	o.AWS.Slowed = progress.Slowed
 	session, err := open(ctx, env, f.aws, f.log.logger(progress), file, o, progress)
 	if err != nil {
 		return err
@@ -181,7 +182,9 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 		}
 	}()
 
+	slowed := o.AWS.Slowed
 	o.AWS, o.Pause, o.Now = f.options(env, log), env.Pause, env.Now
+	o.AWS.Slowed = slowed
 	o.GitHubURL, _ = env.LookupEnv("GITHUB_API_URL")
 	if o.GitHubToken, _ = env.LookupEnv("GITHUB_TOKEN"); o.GitHubToken == "" {
 		o.GitHubToken, _ = env.LookupEnv("GH_TOKEN")

@@ -36,6 +36,7 @@ type Progress struct {
 	mu       sync.Mutex
 	w        io.Writer
 	flying   []flight // in the order of their start
+	slow     []slow   // sorted by service
 	total    int      // resources; 0 until it is known
 	looked   int
 	finished int
@@ -49,6 +50,16 @@ type flight struct {
 	what  string
 	since time.Time
 }
+
+// A slow service is one of which AWS has asked for fewer calls.
+type slow struct {
+	service   string
+	perSecond float64
+	since     time.Time // of the last time
+}
+
+// slowFor is how long it is said that AWS slows a service down.
+const slowFor = 10 * time.Second
 
 // NewProgress begins to show progress on w: on a terminal from the first tick
 // on, as AWS may already be asked who is calling. Stop has to be called.
@@ -93,6 +104,23 @@ func (p *Progress) Started(id spec.ID, call string) {
 			return
 		}
 		p.flying = append(p.flying, flight{id, call, p.o.Now()})
+	})
+}
+
+// Slowed says that AWS asks for fewer calls of a service, and how many a second
+// are made from now on.
+func (p *Progress) Slowed(service string, perSecond float64) {
+	if !p.o.Terminal {
+		return
+	}
+	p.redraw(func() {
+		now := slow{service, perSecond, p.o.Now()}
+		i, ok := slices.BinarySearchFunc(p.slow, service, func(s slow, name string) int { return strings.Compare(s.service, name) })
+		if ok {
+			p.slow[i] = now
+			return
+		}
+		p.slow = slices.Insert(p.slow, i, now)
 	})
 }
 
@@ -183,6 +211,11 @@ func (p *Progress) draw() string {
 	for _, f := range p.flying[:min(len(p.flying), maxInFlight)] {
 		lines = append(lines, fmt.Sprintf("  %s  %s  %ds",
 			printable(f.id.String()), printable(f.what), int(p.o.Now().Sub(f.since).Seconds())))
+	}
+	for _, s := range p.slow {
+		if p.o.Now().Sub(s.since) < slowFor {
+			lines = append(lines, fmt.Sprintf("  aws slows %s down, to %.3g calls a second", printable(s.service), s.perSecond))
+		}
 	}
 	lines = append(lines, "  "+p.phase())
 	width := p.o.Width()

@@ -1,0 +1,135 @@
+package awsx
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// A gate lets a number of attempts per service through at a time, at the pace
+// that AWS asks for, counts and logs them. It sits below the SDK's retries, so
+// that a call that waits after a fault holds no place.
+//
+// A throttled call stays in the gate until it is let through: AWS has refused
+// it before it had any effect, so it may be made again whatever it is, and for
+// as long as the run lasts. The SDK's adaptive mode does not serve for this.
+// It gives a call up after its attempts, and takes ten calls that are refused
+// at the same moment for ten reasons to slow down.
+type gate struct {
+	limit  int
+	calls  *atomic.Int64
+	log    *slog.Logger
+	slowed func(service string, perSecond float64)
+
+	mu    sync.Mutex
+	lanes map[string]*lane
+}
+
+// A lane is what the calls of one service have in common.
+type lane struct {
+	places chan struct{}
+	pace   pace
+}
+
+func (g *gate) lane(service string) *lane {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l, ok := g.lanes[service]
+	if !ok {
+		l = &lane{places: make(chan struct{}, g.limit)}
+		g.lanes[service] = l
+	}
+	return l
+}
+
+func (g *gate) insert(stack *middleware.Stack) error {
+	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("ChurnGate", g.pass), "Retry", middleware.After)
+}
+
+func (g *gate) pass(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	service := awsmiddleware.GetServiceID(ctx)
+	l := g.lane(service)
+	turns := turnsOf(ctx)
+	select {
+	case l.places <- struct{}{}:
+		defer func() { <-l.places }()
+	case <-turns.Done():
+		return middleware.FinalizeOutput{}, middleware.Metadata{}, &aws.RequestCanceledError{Err: context.Cause(turns)}
+	}
+
+	var out middleware.FinalizeOutput
+	var md middleware.Metadata
+	var throttle error
+	for attempts := 1; ; attempts++ {
+		asked := time.Now()
+		if err := Wait(turns, l.pace.turn(asked).Sub(asked)); err != nil {
+			if throttle != nil {
+				return out, md, &throttledError{Attempts: attempts - 1, Err: throttle}
+			}
+			return out, md, &aws.RequestCanceledError{Err: err}
+		}
+		// Signing changes the request, so that each attempt needs its own.
+		attempt := in
+		attempt.Request = smithyhttp.RequestCloner(in.Request)
+		if req, ok := attempt.Request.(*smithyhttp.Request); ok && attempts > 1 {
+			if err := req.RewindStream(); err != nil {
+				return out, md, fmt.Errorf("send the request once more: %w", err)
+			}
+		}
+		var err error
+		out, md, err = g.attempt(ctx, attempt, next)
+		if !Throttled(err) {
+			l.pace.passed()
+			return out, md, err
+		}
+		throttle = err
+		if perSecond, slower := l.pace.throttled(asked, time.Now()); slower {
+			g.slowed(serviceName(service), perSecond)
+		}
+	}
+}
+
+func (g *gate) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	g.calls.Add(1)
+	start := time.Now()
+	out, md, err := next.HandleFinalize(ctx, in)
+	id, _ := awsmiddleware.GetRequestIDMetadata(md)
+	attrs := []slog.Attr{
+		slog.String("call", callName(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx))),
+		slog.Int64("duration_ms", time.Since(start).Milliseconds()),
+	}
+	if res, ok := awsmiddleware.GetRawResponse(md).(*smithyhttp.Response); ok && res != nil && res.Response != nil {
+		attrs = append(attrs, slog.Int("status", res.StatusCode))
+	}
+	attrs = append(attrs, slog.String("request_id", id))
+	if err != nil {
+		// The code only: an error's text may quote what was sent or answered.
+		attrs = append(attrs, slog.String("error", describeCode(err)))
+	}
+	g.log.LogAttrs(ctx, slog.LevelDebug, "aws call", attrs...)
+	return out, md, err
+}
+
+type turnsKey struct{}
+
+// WhileTurns lets calls made with ctx wait for their turn, be it the first or
+// the next after a throttle, only for as long as turns lasts. An attempt that
+// is under way is not cut off.
+func WhileTurns(ctx, turns context.Context) context.Context {
+	return context.WithValue(ctx, turnsKey{}, turns)
+}
+
+func turnsOf(ctx context.Context) context.Context {
+	if turns, ok := ctx.Value(turnsKey{}).(context.Context); ok {
+		return turns
+	}
+	return ctx
+}
