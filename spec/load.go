@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,7 +24,8 @@ type Options struct {
 // some of them need to know the account.
 type File struct {
 	path    string
-	layers  []*node // what is extended first, the file itself last
+	layers  []*node  // what is extended first, the file itself last
+	paths   []string // the paths of the layers, the file itself first
 	vars    map[string]string
 	env     func(string) (string, bool)
 	files   map[string]fileText // by path, everything that references have named
@@ -75,6 +77,9 @@ func Load(path string, o Options) (*File, error) {
 
 // layer adds a file and what it extends. chain holds the paths on the way.
 func (f *File) layer(path string, text []byte, chain []string, problems *Problems) {
+	if path != "-" {
+		f.paths = append(f.paths, path)
+	}
 	root, whole := parse(path, text, problems)
 	f.broken = f.broken || !whole
 	if root == nil {
@@ -211,6 +216,12 @@ func (f *File) named(path string) ([]byte, error) {
 	text, err := readFile(path)
 	f.files[path] = fileText{text, err}
 	return text, err
+}
+
+// Paths are the files that the spec was read from, itself first: what it
+// extends, and what it names. Standard input is none.
+func (f *File) Paths() []string {
+	return append(slices.Clone(f.paths), slices.Sorted(maps.Keys(f.files))...)
 }
 
 // Account is the account that the spec names, or "".

@@ -18,12 +18,12 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile/filelock"
 )
 
 const (
@@ -63,6 +63,7 @@ type Options struct {
 type Server struct {
 	account   string
 	file      string
+	lock      *filelock.Lock // of the file, until Close
 	host      string
 	now       func() time.Time
 	log       *slog.Logger
@@ -78,8 +79,9 @@ type Server struct {
 }
 
 // New makes a sandbox, with the state of Options.State where that file exists.
-// A file that is broken, or that is no state of a sandbox, is an error that
-// names it.
+// A file that is broken, that is no state of a sandbox, or that another sandbox
+// keeps its state in, is an error that names it. Whoever has named a file ends
+// with Close.
 func New(o Options) (*Server, error) {
 	if o.Account != "" && !accountID.MatchString(o.Account) {
 		return nil, fmt.Errorf("account %q: twelve digits are wanted", o.Account)
@@ -105,22 +107,32 @@ func New(o Options) (*Server, error) {
 		s.intercept = func(Call, Phase) Fault { return None }
 	}
 	if s.file != "" {
-		if err := s.load(); err != nil {
+		if err := s.own(); err != nil {
 			return nil, err
 		}
-		// Found out at the first write, it would be one that took effect.
-		probe, err := os.CreateTemp(filepath.Dir(s.file), ".churn-sandbox-*")
-		if err != nil {
-			return nil, fmt.Errorf("sandbox state: %s cannot be written: %w", s.file, err)
-		}
-		if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-			return nil, fmt.Errorf("sandbox state: %w", err)
+		if err := s.load(); err != nil {
+			return nil, errors.Join(err, s.Close())
 		}
 	}
 	if s.account == "" {
 		s.account = defaultAccount
 	}
 	return s, nil
+}
+
+// Close lets others have the state's file. Calls that come later are not kept.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lock == nil {
+		return nil
+	}
+	lock := s.lock
+	s.lock = nil
+	if err := lock.Release(); err != nil {
+		return fmt.Errorf("sandbox state: %w", err)
+	}
+	return nil
 }
 
 // Calls lists the last 10,000 calls, in order of arrival.

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +52,7 @@ func serve(t *testing.T, o Options) endpoint {
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.Start()
 	t.Cleanup(srv.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	return endpoint{s, srv.URL}
 }
 
@@ -373,6 +375,21 @@ func TestState(t *testing.T) {
 	if !bytes.Contains(raw, []byte(*key.AccessKeyId)) {
 		t.Error("the state does not hold the access key's ID")
 	}
+	if _, err := New(Options{State: file}); err == nil || !strings.Contains(err.Error(), file+" is in use by process "+strconv.Itoa(os.Getpid())) {
+		t.Errorf("a second owner: error %v", err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{State: link}); err == nil || !strings.Contains(err.Error(), link+" is in use") {
+		t.Errorf("a second owner by another name: error %v", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.iam().CreateUser(ctx, &iam.CreateUserInput{UserName: aws.String("late")})
+	wantCode(t, err, "InternalError")
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
@@ -444,7 +461,7 @@ func TestStateThatCannotBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := serve(t, Options{State: filepath.Join(dir, "state.json")})
-	if err := os.Remove(dir); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	_, err := e.iam().CreateUser(t.Context(), &iam.CreateUserInput{UserName: aws.String("u")})

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile/filelock"
 )
 
 // A state is everything that the sandbox knows. Its zero value is an account
@@ -47,6 +49,35 @@ type stateFile struct {
 	State   *state `json:"state"`
 }
 
+// own takes the file for this sandbox alone. Each one writes its whole state as
+// it knows it, so that two of them would undo what the other has done. To take
+// it writes beside the file, which shows whether a state can be kept at all:
+// found out at the first write, it would be one that took effect.
+func (s *Server) own() error {
+	name := s.file
+	// The link is not what is written.
+	if path, err := filepath.EvalSymlinks(name); err == nil {
+		s.file = path
+	}
+	// To open a pipe would wait for its other end.
+	if info, err := os.Stat(s.file); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("sandbox state: %s is not a regular file", name)
+	}
+	lock, err := filelock.Try(s.file)
+	if held, ok := errors.AsType[*filelock.HeldError](err); ok {
+		held.Path = name
+		return fmt.Errorf("%w; a sandbox's state has one owner at a time: wait for it to end, or name another file", held)
+	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err // of the lock, whose name nobody has chosen
+	}
+	if err != nil {
+		return fmt.Errorf("sandbox state: %s cannot be written: %w", name, err)
+	}
+	s.lock = lock
+	return nil
+}
+
 func (s *Server) load() error {
 	raw, err := os.ReadFile(s.file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -73,6 +104,9 @@ func (s *Server) load() error {
 
 // save writes the state whole, or leaves the file as it was.
 func (s *Server) save() (err error) {
+	if s.lock == nil {
+		return errors.New("sandbox state: the sandbox is closed")
+	}
 	raw, err := json.Marshal(stateFile{stateFormat, stateVersion, s.account, s.state})
 	if err != nil {
 		return fmt.Errorf("sandbox state: %w", err)

@@ -50,6 +50,7 @@ func OS() Env {
 
 // Main runs a command line and answers with the exit code.
 func Main(args []string, env Env) int {
+	noCore()
 	root := newRoot(env)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(context.Background())

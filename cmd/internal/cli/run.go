@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -88,11 +87,11 @@ func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(sinks, func(s reportSink) bool { return s.path != "" && s.path == f.spec.file }) {
-		return fmt.Errorf("-o would write a report over the spec %s", f.spec.file)
-	}
 	file, err := f.spec.load(env)
 	if err != nil {
+		return err
+	}
+	if err := protect(sinks, f.spec.file, file, f.aws.sandbox); err != nil {
 		return err
 	}
 
@@ -307,19 +306,6 @@ func parseReportSinks(values []string) ([]reportSink, error) {
 	return sinks, nil
 }
 
-// checkReportPath finds out before anything is done whether a report could not
-// be written after it.
-func checkReportPath(path string, others []reportSink) error {
-	if slices.ContainsFunc(others, func(s reportSink) bool { return s.path == path }) {
-		return errors.New("the same file is named twice")
-	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".churn-reconcile-*")
-	if err != nil {
-		return fmt.Errorf("the report could not be written: %w", errors.Unwrap(err))
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
-}
-
 func writeReports(env Env, f logFlags, sinks []reportSink, r *reconcile.Report) error {
 	var errs []error
 	for _, s := range sinks {
@@ -342,7 +328,7 @@ func writeReports(env Env, f logFlags, sinks []reportSink, r *reconcile.Report) 
 		if err == nil && s.path == "" {
 			_, err = io.WriteString(env.Stdout, b.String())
 		} else if err == nil {
-			err = os.WriteFile(s.path, []byte(b.String()), 0o666)
+			err = writeReport(s.path, b.String())
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("write the %s report: %w", s.format, err))

@@ -46,6 +46,7 @@ in --listen.`,
 			if err != nil {
 				return err
 			}
+			defer func() { _ = server.Close() }() // the process's end does the same
 			l, err := net.Listen("tcp", listen)
 			if err != nil {
 				return fmt.Errorf("%w; choose another address with --listen", err)
@@ -78,10 +79,14 @@ func embed(state, account string) (url string, end func(), err error) {
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", nil, errors.Join(errors.New("serve the sandbox"), err)
+		return "", nil, errors.Join(errors.New("serve the sandbox"), err, server.Close())
 	}
 	// The state is on disk after each write, so there is nothing to drain.
 	serve := &http.Server{Handler: server, ReadHeaderTimeout: 10 * time.Second}
 	go serve.Serve(l) //nolint:errcheck // it ends by Close
-	return "http://" + l.Addr().String(), func() { _ = serve.Close() }, nil
+	end = func() {
+		_ = serve.Close()
+		_ = server.Close() // the process's end does the same
+	}
+	return "http://" + l.Addr().String(), end, nil
 }
