@@ -1,10 +1,13 @@
 package reconcile
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 const (
@@ -13,6 +16,10 @@ const (
 	// Mark is the key of the ownership mark. Its value is the stack's name,
 	// PROJECT/ENVIRONMENT.
 	Mark = OwnPrefix + "stack"
+
+	// maxTags is what every service here lets a resource carry, AWS's own
+	// tags not counted.
+	maxTags = 50
 )
 
 // Tags is what the spec wants of a resource's tags.
@@ -20,6 +27,12 @@ type Tags struct {
 	Want   map[string]string // nil: not managed, save the mark; empty: none of them
 	Ignore []string          // globs over keys that others look after
 	Stack  string            // the value of the mark
+
+	// FoldCase says that the service takes keys that differ in case only for
+	// the same, as IAM does for users and roles: to tag Project replaces
+	// project, and to untag either takes away whichever is there. A live key
+	// that a wanted one equals in this way is then never untagged.
+	FoldCase bool
 }
 
 // An OwnedError says that a resource carries the mark of another stack and
@@ -57,6 +70,7 @@ func (t Tags) Diff(live map[string]string) (put map[string]string, remove []stri
 			}
 			put[key] = after
 			d.After = after
+		case t.FoldCase && t.replaces(want, key): // gone by the write of the other spelling
 		case t.Want == nil || t.keeps(key):
 			continue
 		default:
@@ -102,6 +116,16 @@ func (t Tags) keeps(key string) bool {
 		slices.ContainsFunc(t.Ignore, func(glob string) bool { return Glob(glob, key) })
 }
 
+// replaces says whether a wanted key is key in another case.
+func (t Tags) replaces(want map[string]string, key string) bool {
+	for other := range want {
+		if strings.EqualFold(other, key) {
+			return true
+		}
+	}
+	return false
+}
+
 // ofAWS says whether a key is reserved. AWS reserves the prefix in any mix of
 // upper and lower case.
 func ofAWS(key string) bool {
@@ -115,15 +139,59 @@ func sortedKeys[V any](a, b map[string]V) []string {
 	return slices.Compact(keys)
 }
 
-// SplitTags tells the lines that set a tag from those that take one away, for
-// services that have a call for each.
-func SplitTags(diffs []Diff) (sets, takes []Diff) {
+// TagCalls are the calls by which a service writes a resource's tags.
+type TagCalls struct {
+	Tag, Untag string // their names, such as iam:TagRole
+
+	Put    func(context.Context, map[string]string) error
+	Remove func(ctx context.Context, keys []string) error
+}
+
+// Steps are the steps from the tags that a resource carries to those that it
+// should carry. New tags come before old ones go, so that a policy that looks
+// at a tag which is replaced by another finds one of them at any time. A
+// resource that has no room for that is untagged first: tagged first, it would
+// meet AWS's limit on every run. The error is that of Diff.
+func (t Tags) Steps(id spec.ID, live map[string]string, calls TagCalls) ([]Step, error) {
+	put, remove, diffs, err := t.Diff(live)
+	if err != nil {
+		return nil, err
+	}
+	var sets, takes []Diff
 	for _, d := range diffs {
-		if d.After == nil {
+		if slices.ContainsFunc(remove, func(key string) bool { return d.Path == join("tags", key) }) {
 			takes = append(takes, d)
 		} else {
 			sets = append(sets, d)
 		}
 	}
-	return sets, takes
+	var steps []Step
+	if len(put) > 0 {
+		steps = append(steps, Step{
+			Call: calls.Tag, Does: "tag " + id.String(), Diffs: sets,
+			Do: func(ctx context.Context) error { return calls.Put(ctx, put) },
+		})
+	}
+	if len(remove) > 0 {
+		steps = append(steps, Step{
+			Call: calls.Untag, Does: "untag " + id.String(), Diffs: takes,
+			Do: func(ctx context.Context) error { return calls.Remove(ctx, remove) },
+		})
+	}
+	if t.count(live, put) > maxTags {
+		slices.Reverse(steps)
+	}
+	return steps, nil
+}
+
+// count is how many tags a resource carries once put is written to it.
+func (t Tags) count(live, put map[string]string) int {
+	n := len(put)
+	for key := range live {
+		_, written := put[key]
+		if !written && !ofAWS(key) && !(t.FoldCase && t.replaces(put, key)) {
+			n++
+		}
+	}
+	return n
 }

@@ -1,12 +1,17 @@
 package reconcile_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 func TestTagsDiff(t *testing.T) {
@@ -195,15 +200,122 @@ func TestTagsWhole(t *testing.T) {
 	}
 }
 
-func TestSplitTags(t *testing.T) {
+// Each case is told by the calls, a line each, and what is there after them.
+func TestTagSteps(t *testing.T) {
 	t.Parallel()
-	tags := reconcile.Tags{Want: map[string]string{"a": "", "b": "1"}, Stack: "churn/dev"}
-	put, remove, diffs, err := tags.Diff(map[string]string{"b": "2", "c": "3"})
-	if err != nil {
-		t.Fatal(err)
+	const stack = "churn/dev"
+	type tags = map[string]string
+	full := func(more ...string) tags {
+		all := tags{reconcile.Mark: stack}
+		for i := range 49 - len(more) {
+			all[fmt.Sprintf("k%02d", i)] = "v"
+		}
+		for _, key := range more {
+			all[key] = "v"
+		}
+		return all
 	}
-	sets, takes := reconcile.SplitTags(diffs)
-	if len(sets) != len(put) || len(put) != 3 || len(takes) != len(remove) || len(remove) != 1 {
-		t.Errorf("sets %v for put %v, takes %v for remove %v", sets, put, takes, remove)
+	unmarked := func(all tags) tags {
+		all = maps.Clone(all)
+		delete(all, reconcile.Mark)
+		return all
+	}
+	aws := full("old")
+	aws["aws:cloudformation:stack-name"] = "s"
+	delete(aws, "k00")
+	for _, test := range []struct {
+		name     string
+		want     tags
+		live     tags
+		foldCase bool
+		calls    []string
+	}{
+		{name: "in sync", want: tags{"a": "1"}, live: tags{"a": "1", reconcile.Mark: stack}},
+		{
+			name: "a key renamed", want: tags{"new": "v"}, live: tags{"old": "v", reconcile.Mark: stack},
+			calls: []string{"tag tags.new", "untag tags.old"},
+		},
+		{
+			name: "a key renamed where there is no room", want: unmarked(full("new")), live: full("old"),
+			calls: []string{"untag tags.old", "tag tags.new"},
+		},
+		{
+			name: "where the room is just enough", want: func() tags { w := unmarked(full("new")); delete(w, "k00"); return w }(),
+			live:  func() tags { l := full("old"); delete(l, "k00"); return l }(),
+			calls: []string{"tag tags.new", "untag tags.old"},
+		},
+		{
+			name: "AWS's own tags take no room", want: func() tags { w := unmarked(full("new")); delete(w, "k00"); return w }(), live: aws,
+			calls: []string{"tag tags.new", "untag tags.old"},
+		},
+		{
+			name: "a value changed where there is no room", want: func() tags { w := unmarked(full()); w["k00"] = "w"; delete(w, "k01"); return w }(), live: full(),
+			calls: []string{"tag tags.k00", "untag tags.k01"},
+		},
+		{
+			name: "a key in another case", want: tags{"Project": "p"}, live: tags{"project": "p", reconcile.Mark: stack},
+			calls: []string{"tag tags.Project", "untag tags.project"},
+		},
+		{
+			name: "a key in another case, folded", want: tags{"Project": "p"}, live: tags{"project": "p", "other": "x", reconcile.Mark: stack}, foldCase: true,
+			calls: []string{"tag tags.Project tags.project", "untag tags.other"},
+		},
+		{
+			name: "a key in another case, folded, where there is no room", want: unmarked(full("Project")), live: full("project"), foldCase: true,
+			calls: []string{"tag tags.Project tags.project"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			live := maps.Clone(test.live)
+			most := len(live)
+			written := reconcile.TagCalls{
+				Tag: "tag", Untag: "untag",
+				Put: func(_ context.Context, put map[string]string) error {
+					for key, value := range put {
+						if test.foldCase {
+							maps.DeleteFunc(live, func(old, _ string) bool { return strings.EqualFold(old, key) })
+						}
+						live[key] = value
+					}
+					most = max(most, len(live))
+					return nil
+				},
+				Remove: func(_ context.Context, keys []string) error {
+					for _, key := range keys {
+						maps.DeleteFunc(live, func(old, _ string) bool { return old == key || test.foldCase && strings.EqualFold(old, key) })
+					}
+					return nil
+				},
+			}
+			tags := reconcile.Tags{Want: test.want, Stack: stack, FoldCase: test.foldCase}
+			steps, err := tags.Steps(spec.ID{Kind: spec.Role, Name: "r"}, test.live, written)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var calls []string
+			for _, s := range steps {
+				call := s.Call
+				for _, d := range s.Diffs {
+					call += " " + d.Path
+				}
+				calls = append(calls, call)
+				if err := s.Do(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d := cmp.Diff(test.calls, calls); d != "" {
+				t.Errorf("calls (-want +got):\n%s", d)
+			}
+			if most > 50 {
+				t.Errorf("%d tags at a time", most)
+			}
+			if put, remove, _, err := tags.Diff(live); put != nil || remove != nil || err != nil {
+				t.Errorf("after the calls: put %v, remove %v, %v", put, remove, err)
+			}
+		})
+	}
+	if _, err := (reconcile.Tags{Stack: stack}).Steps(spec.ID{}, tags{reconcile.Mark: "other/dev"}, reconcile.TagCalls{}); err == nil {
+		t.Error("another stack's resource is tagged")
 	}
 }

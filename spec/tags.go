@@ -63,7 +63,7 @@ func (b *binder) tags(r *resource, own map[string]string) map[string]string {
 	if len(all) > maxTags-1 {
 		b.errorf(n, "%d tags; AWS allows %d, and one of them is the ownership mark", len(all), maxTags)
 	}
-	if strings.HasPrefix(string(r.id.Kind), "iam.") {
+	if r.id.Kind == Role || r.id.Kind == User {
 		b.checkTagCase(n, all)
 	}
 	return all
@@ -99,14 +99,14 @@ func (b *binder) checkTags(n *node) {
 	}
 }
 
-// checkTagCase: IAM, unlike the others, takes keys that differ in case only
-// for the same and refuses both.
+// checkTagCase: for users and roles, and for nothing else, IAM takes keys that
+// differ in case only for the same and refuses both.
 func (b *binder) checkTagCase(n *node, tags map[string]string) {
 	seen := make(map[string]string, len(tags))
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		lower := strings.ToLower(key)
 		if first, ok := seen[lower]; ok {
-			b.errorf(n.key(key), "tags: %q and %q differ in case only, which IAM refuses", first, key)
+			b.errorf(n.key(key), "tags: %q and %q differ in case only, which IAM refuses on users and roles", first, key)
 		}
 		seen[lower] = key
 	}

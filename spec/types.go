@@ -108,10 +108,10 @@ type S3PublicAccessBlock struct {
 // LogsLogGroup is a CloudWatch log group.
 type LogsLogGroup struct {
 	Meta            `yaml:",inline"`
-	Name            string  `yaml:"name" required:"true"`                                                                                            // cannot change
-	RetentionInDays *int32  `yaml:"retentionInDays" enum:"never 1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653"` // never, which is 0 once loaded: events do not expire
-	KMSKeyID        *string `yaml:"kmsKeyId"`                                                                                                        // an ARN; "": no key
-	LogGroupClass   string  `yaml:"logGroupClass" enum:"STANDARD INFREQUENT_ACCESS DELIVERY"`                                                        // cannot change
+	Name            string  `yaml:"name" required:"true"`                                                                                              // cannot change
+	RetentionInDays *int32  `yaml:"retentionInDays" enum:"never 1 2 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653"` // never, which is 0 once loaded: events do not expire
+	KMSKeyID        *string `yaml:"kmsKeyId"`                                                                                                          // an ARN; "": no key
+	LogGroupClass   string  `yaml:"logGroupClass" enum:"STANDARD INFREQUENT_ACCESS DELIVERY"`                                                          // cannot change
 }
 
 // ECRRepository is an image repository.

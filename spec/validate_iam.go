@@ -18,10 +18,11 @@ const (
 	maxPath          = 512
 	maxDescription   = 1000
 	maxManagedPolicy = 6144
-	maxTrustPolicy   = 4096 // 2048 unless raised
+	maxTrustPolicy   = 8192 // 2048 unless raised
 	maxRoleInline    = 10240
 	maxUserInline    = 2048
-	maxAttached      = 20 // 10 unless raised
+	maxRoleAttached  = 25 // 10 unless raised
+	maxUserAttached  = 20 // 10 unless raised
 	minSession       = 3600
 	maxSession       = 43200
 )
@@ -61,13 +62,13 @@ func (b *binder) checkRole(n *node, r *IAMRole) {
 	if d := r.MaxSessionDuration; d != nil && (*d < minSession || *d > maxSession) {
 		b.errorf(n.get("maxSessionDuration"), "maxSessionDuration: %d seconds; IAM allows %d to %d", *d, minSession, maxSession)
 	}
-	b.resolvePolicies(n, r.PermissionsBoundary, r.Policies)
+	b.resolvePolicies(n, r.PermissionsBoundary, r.Policies, "role", maxRoleAttached)
 	b.checkInline(n.get("inlinePolicies"), r.InlinePolicies, maxRoleInline)
 }
 
 func (b *binder) checkUser(n *node, u *IAMUser) {
 	b.checkIAMName(n, u.Name, u.Path, "user", maxUserName)
-	b.resolvePolicies(n, u.PermissionsBoundary, u.Policies)
+	b.resolvePolicies(n, u.PermissionsBoundary, u.Policies, "user", maxUserAttached)
 	b.checkInline(n.get("inlinePolicies"), u.InlinePolicies, maxUserInline)
 	if u.AccessKey == nil {
 		return
@@ -115,13 +116,13 @@ func (b *binder) checkSize(n *node, what string, size, most int) {
 }
 
 // resolvePolicies puts ARNs in the place of names.
-func (b *binder) resolvePolicies(n *node, boundary *string, policies []string) {
+func (b *binder) resolvePolicies(n *node, boundary *string, policies []string, what string, most int) {
 	if boundary != nil && *boundary != "" {
 		*boundary = b.resolveARN(n.get("permissionsBoundary"), "permissionsBoundary", *boundary, Policy, policyARN)
 	}
 	at := n.get("policies")
-	if len(policies) > maxAttached {
-		b.errorf(at, "policies: %d; IAM attaches at most %d", len(policies), maxAttached)
+	if len(policies) > most {
+		b.errorf(at, "policies: %d; IAM attaches at most %d to a %s", len(policies), most, what)
 	}
 	seen := make(map[string]bool)
 	for i, p := range policies {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"time"
 
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -45,6 +46,10 @@ func (b *binder) checkBucket(n *node, bucket *S3Bucket) {
 	}
 }
 
+// ownNamespace is how names end that are an account's own in a region,
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
+var ownNamespace = regexp.MustCompile(`.-[0-9]{12}-[a-z]{2,}(-[a-z]+)+-[0-9]+-an$`)
+
 func (b *binder) checkBucketName(n *node, name string) {
 	if name == "" {
 		b.emptyName(n, "name")
@@ -60,6 +65,9 @@ func (b *binder) checkBucketName(n *node, name string) {
 		b.errorf(n, "bucket name: %q has two dots in a row", name)
 	case notIP == nil:
 		b.errorf(n, "bucket name: %q looks like an IP address", name)
+	}
+	if strings.HasSuffix(name, "-an") && !ownNamespace.MatchString(name) {
+		b.errorf(n, "bucket name: %q: only names of an account's own namespace end in -an, as in data-123456789012-eu-north-1-an", clip(name))
 	}
 	for _, p := range reservedBucketPrefixes() {
 		if strings.HasPrefix(name, p) {
@@ -155,6 +163,14 @@ func (b *binder) positive(n *node, name string, days *int32) {
 	}
 }
 
+// midnight reports a date that S3 refuses: it acts by the day.
+func (b *binder) midnight(n *node, date *time.Time) {
+	if date != nil && !date.Equal(date.UTC().Truncate(24*time.Hour)) {
+		b.errorf(n, "lifecycleRules: date: %s is not midnight UTC, which S3 wants; write %s",
+			date.Format(time.RFC3339), date.UTC().Format(time.DateOnly))
+	}
+}
+
 func (b *binder) checkExpiration(n *node, rule s3types.LifecycleRule, tagged bool) {
 	if e := rule.Expiration; e != nil {
 		at := n.get("expiration")
@@ -168,6 +184,7 @@ func (b *binder) checkExpiration(n *node, rule s3types.LifecycleRule, tagged boo
 			b.errorf(at, "lifecycleRules: expiration wants one of days, date and expiredObjectDeleteMarker")
 		}
 		b.positive(at.get("days"), "days", e.Days)
+		b.midnight(at.get("date"), e.Date)
 		if e.ExpiredObjectDeleteMarker != nil && tagged {
 			b.errorf(at, "lifecycleRules: expiredObjectDeleteMarker cannot be in a rule that filters by tags")
 		}
@@ -187,6 +204,7 @@ func (b *binder) checkTransitions(n *node, rule s3types.LifecycleRule) {
 		if at.has("days") == at.has("date") {
 			b.errorf(at, "lifecycleRules: a transition wants one of days and date")
 		}
+		b.midnight(at.get("date"), t.Date)
 		if t.Days == nil {
 			continue
 		}

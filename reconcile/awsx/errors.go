@@ -10,12 +10,14 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 )
 
 // A CallError is a failed API call, told in one line: the call, AWS's code
@@ -170,6 +172,14 @@ func answered(err error) string {
 	return address(r.Response.Request.URL) + " answered HTTP " + r.Response.Status
 }
 
+// Hollow is the error for an answer of AWS's that came well and lacks what it
+// is for: a proxy, an emulator or a service gone wrong. What is not there must
+// not be taken for absent.
+func Hollow(call, lacks string, answer middleware.Metadata) error {
+	id, _ := awsmiddleware.GetRequestIDMetadata(answer)
+	return &CallError{Call: call, Message: "the answer has no " + lacks, RequestID: id, Attempts: 1}
+}
+
 // oneLine is what went wrong, without the SDK's many words around it.
 func oneLine(err error) string {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
@@ -311,6 +321,8 @@ func serviceName(serviceID string) string {
 	switch serviceID {
 	case "CloudWatch Logs":
 		return "logs"
+	case "S3 Control":
+		return "s3"
 	case "Secrets Manager":
 		return "secretsmanager"
 	case "Resource Groups Tagging API":

@@ -112,6 +112,12 @@ func describeRepositories(ctx context.Context, api API, account string, names []
 		for _, repo := range out.Repositories {
 			found[aws.ToString(repo.RepositoryName)] = &repo
 		}
+		// What is asked for by name is answered, or is an error.
+		for _, name := range chunk {
+			if found[name] == nil {
+				return nil, awsx.Hollow("ecr:DescribeRepositories", "repository "+name, out.ResultMetadata)
+			}
+		}
 	}
 	return found, nil
 }
@@ -138,7 +144,10 @@ func (r *Repository) describe(ctx context.Context) (repository, error) {
 		reads.Go(func() error {
 			out, err := r.api.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RegistryId: account, RepositoryName: name})
 			if err == nil {
-				live.lifecycle = []byte(aws.ToString(out.LifecyclePolicyText))
+				if out.LifecyclePolicyText == nil {
+					return awsx.Hollow("ecr:GetLifecyclePolicy", "lifecyclePolicyText", out.ResultMetadata)
+				}
+				live.lifecycle = []byte(*out.LifecyclePolicyText)
 			}
 			return absent(err, "LifecyclePolicyNotFoundException", "RepositoryNotFoundException")
 		})
@@ -147,7 +156,10 @@ func (r *Repository) describe(ctx context.Context) (repository, error) {
 		reads.Go(func() error {
 			out, err := r.api.GetRepositoryPolicy(ctx, &ecr.GetRepositoryPolicyInput{RegistryId: account, RepositoryName: name})
 			if err == nil {
-				live.policy = []byte(aws.ToString(out.PolicyText))
+				if out.PolicyText == nil {
+					return awsx.Hollow("ecr:GetRepositoryPolicy", "policyText", out.ResultMetadata)
+				}
+				live.policy = []byte(*out.PolicyText)
 			}
 			return absent(err, "RepositoryPolicyNotFoundException", "RepositoryNotFoundException")
 		})
@@ -176,7 +188,7 @@ func (r *Repository) diff(live repository) ([]reconcile.Step, error) {
 		}
 	}
 
-	put, remove, tags, err := r.env.Tags(r.want.Tags).Diff(live.tags)
+	_, _, tags, err := r.env.Tags(r.want.Tags).Diff(live.tags)
 	if err != nil {
 		return nil, err
 	}
@@ -207,15 +219,20 @@ func (r *Repository) diff(live repository) ([]reconcile.Step, error) {
 			step("ecr:PutImageScanningConfiguration", "set the scanning of",
 				reconcile.Compare("scanOnPush", before, *scan), r.putScanning)
 		}
-		sets, takes := reconcile.SplitTags(tags)
-		step("ecr:TagResource", "tag", sets, func(ctx context.Context) error {
-			_, err := r.api.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: r.arn(), Tags: tagList(put)})
-			return err
+		tagging, err := r.env.Tags(r.want.Tags).Steps(r.ID(), live.tags, reconcile.TagCalls{
+			Tag: "ecr:TagResource", Put: func(ctx context.Context, tags map[string]string) error {
+				_, err := r.api.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: r.arn(), Tags: tagList(tags)})
+				return err
+			},
+			Untag: "ecr:UntagResource", Remove: func(ctx context.Context, keys []string) error {
+				_, err := r.api.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: r.arn(), TagKeys: keys})
+				return err
+			},
 		})
-		step("ecr:UntagResource", "untag", takes, func(ctx context.Context) error {
-			_, err := r.api.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: r.arn(), TagKeys: remove})
-			return err
-		})
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, tagging...)
 	}
 
 	if r.want.LifecyclePolicy.Given() {

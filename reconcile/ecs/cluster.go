@@ -91,6 +91,10 @@ func describeClusters(ctx context.Context, api ClusterAPI, names []string) (map[
 		if err != nil {
 			return nil, err
 		}
+		// Each name is answered: described, or among the failures.
+		if len(out.Clusters)+len(out.Failures) < len(chunk) {
+			return nil, awsx.Hollow("ecs:DescribeClusters", fmt.Sprintf("word on each of the %d clusters", len(chunk)), out.ResultMetadata)
+		}
 		for _, f := range out.Failures {
 			if aws.ToString(f.Reason) != "MISSING" {
 				return nil, fmt.Errorf("aws does not describe %s: %s %s", aws.ToString(f.Arn), aws.ToString(f.Reason), aws.ToString(f.Detail))
@@ -113,7 +117,7 @@ func (c *Cluster) diff(live *types.Cluster) ([]reconcile.Step, error) {
 		}
 	}
 
-	put, remove, tags, err := c.env.Tags(c.want.Tags).Diff(tagMap(live))
+	_, _, tags, err := c.env.Tags(c.want.Tags).Diff(tagMap(live))
 	if err != nil {
 		return nil, err
 	}
@@ -134,15 +138,11 @@ func (c *Cluster) diff(live *types.Cluster) ([]reconcile.Step, error) {
 	case "FAILED":
 		return nil, errors.New("the cluster's status is FAILED: ECS could not create what its capacity providers need; its attachments in the AWS console say why")
 	}
-	sets, takes := reconcile.SplitTags(tags)
-	step("ecs:TagResource", "tag", sets, func(ctx context.Context) error {
-		_, err := c.api.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: c.arn(), Tags: tagList(put)})
-		return err
-	})
-	step("ecs:UntagResource", "untag", takes, func(ctx context.Context) error {
-		_, err := c.api.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: c.arn(), TagKeys: remove})
-		return err
-	})
+	tagging, err := c.env.Tags(c.want.Tags).Steps(c.ID(), tagMap(live), tagCalls(c.api, c.arn()))
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, tagging...)
 	step("ecs:UpdateCluster", "update", append(c.settingsDiff(live), c.configurationDiff(live)...), c.update)
 	step("ecs:PutClusterCapacityProviders", "set the capacity providers of", c.capacityDiff(live), func(ctx context.Context) error {
 		return c.putCapacity(ctx, live)
@@ -254,15 +254,30 @@ func orAbsent[T any](list []T) []T {
 }
 
 func (c *Cluster) update(ctx context.Context) error {
-	_, err := c.api.UpdateCluster(ctx, &ecs.UpdateClusterInput{
-		Cluster: &c.want.Name, Settings: orAbsent(c.want.Settings), Configuration: c.want.Configuration,
+	return c.onceActive(ctx, func(ctx context.Context) error {
+		_, err := c.api.UpdateCluster(ctx, &ecs.UpdateClusterInput{
+			Cluster: &c.want.Name, Settings: orAbsent(c.want.Settings), Configuration: c.want.Configuration,
+		})
+		return err
 	})
-	return err
 }
 
 // attachBudget covers capacity providers that are being attached or detached,
 // during which ECS takes no other change of them.
 const attachBudget = 5 * time.Minute
+
+// onceActive waits for a cluster that ECS is still at work on, and that takes
+// no change for so long.
+func (c *Cluster) onceActive(ctx context.Context, do func(context.Context) error) error {
+	passing := func(err error) bool {
+		switch awsx.Code(err) {
+		case "UpdateInProgressException", "ResourceInUseException":
+			return true
+		}
+		return awsx.Mentions(err, "cluster was not active") || awsx.Mentions(err, "not in an active state")
+	}
+	return awsx.Patiently(ctx, c.env.Pause, attachBudget, passing, do)
+}
 
 // putCapacity writes both lists, since the call replaces both: the one that
 // the spec leaves out goes back as it is.
@@ -285,14 +300,7 @@ func (c *Cluster) putCapacity(ctx context.Context, live *types.Cluster) error {
 	if in.DefaultCapacityProviderStrategy == nil {
 		in.DefaultCapacityProviderStrategy = []types.CapacityProviderStrategyItem{}
 	}
-	passing := func(err error) bool {
-		switch awsx.Code(err) {
-		case "UpdateInProgressException", "ResourceInUseException":
-			return true
-		}
-		return awsx.Mentions(err, "cluster was not active")
-	}
-	return awsx.Patiently(ctx, c.env.Pause, attachBudget, passing, func(ctx context.Context) error {
+	return c.onceActive(ctx, func(ctx context.Context) error {
 		_, err := c.api.PutClusterCapacityProviders(ctx, in)
 		return err
 	})
@@ -311,6 +319,24 @@ func tags(list []types.Tag) map[string]string {
 		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	return m
+}
+
+// tagCalls write the tags of a cluster or of a revision.
+func tagCalls(api interface {
+	TagResource(context.Context, *ecs.TagResourceInput, ...func(*ecs.Options)) (*ecs.TagResourceOutput, error)
+	UntagResource(context.Context, *ecs.UntagResourceInput, ...func(*ecs.Options)) (*ecs.UntagResourceOutput, error)
+}, arn *string,
+) reconcile.TagCalls {
+	return reconcile.TagCalls{
+		Tag: "ecs:TagResource", Put: func(ctx context.Context, tags map[string]string) error {
+			_, err := api.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: arn, Tags: tagList(tags)})
+			return err
+		},
+		Untag: "ecs:UntagResource", Remove: func(ctx context.Context, keys []string) error {
+			_, err := api.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: arn, TagKeys: keys})
+			return err
+		},
+	}
 }
 
 func tagList(tags map[string]string) []types.Tag {

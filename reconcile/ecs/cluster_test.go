@@ -293,7 +293,7 @@ func TestClustersAreReadTogether(t *testing.T) {
 	}
 }
 
-func TestCapacityPatience(t *testing.T) {
+func TestClusterPatience(t *testing.T) {
 	t.Parallel()
 	const done = `{}`
 	tests := []struct {
@@ -310,13 +310,21 @@ func TestCapacityPatience(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			api, n := answers(t, tt.answers...)
-			err := newCluster(api, spec.ECSCluster{CapacityProviders: []string{"FARGATE"}}).putCapacity(t.Context(), liveCluster())
-			if got := awsx.Code(err); got != tt.code || (err != nil) != (tt.code != "") {
-				t.Errorf("error %v, want the code %q", err, tt.code)
-			}
-			if *n != tt.calls {
-				t.Errorf("%d calls, want %d", *n, tt.calls)
+			live := liveCluster()
+			live.Settings = insights("enabled")
+			for _, want := range []spec.ECSCluster{{CapacityProviders: []string{"FARGATE"}}, {Settings: insights("disabled")}} {
+				api, n := answers(t, tt.answers...)
+				steps, err := newCluster(api, want).diff(live)
+				if err != nil || len(steps) != 1 {
+					t.Fatalf("steps %v, want one (%v)", steps, err)
+				}
+				err = steps[0].Do(t.Context())
+				if got := awsx.Code(err); got != tt.code || (err != nil) != (tt.code != "") {
+					t.Errorf("%s: error %v, want the code %q", steps[0].Call, err, tt.code)
+				}
+				if *n != tt.calls {
+					t.Errorf("%s: %d calls, want %d", steps[0].Call, *n, tt.calls)
+				}
 			}
 		})
 	}

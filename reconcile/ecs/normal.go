@@ -28,6 +28,7 @@ func defaults(tree map[string]any) {
 		fill(p, "cpuArchitecture", "X86_64")
 	}
 	for _, v := range objects(tree["volumes"]) {
+		drop(v, "configuredAtLaunch", false)
 		if efs, ok := v["efsVolumeConfiguration"].(map[string]any); ok {
 			fill(efs, "rootDirectory", "/")
 			fill(efs, "transitEncryption", "DISABLED")
@@ -51,6 +52,15 @@ func defaults(tree map[string]any) {
 		}
 		if r, ok := c["restartPolicy"].(map[string]any); ok {
 			fill(r, "restartAttemptPeriod", int64(300))
+			if r["enabled"] != true {
+				delete(c, "restartPolicy") // turned off, whatever else it says
+			}
+		}
+		if l, ok := c["linuxParameters"].(map[string]any); ok {
+			drop(l, "initProcessEnabled", false)
+			if len(l) == 0 {
+				delete(c, "linuxParameters")
+			}
 		}
 		for _, p := range objects(c["portMappings"]) {
 			fill(p, "protocol", "tcp")

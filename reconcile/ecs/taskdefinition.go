@@ -85,7 +85,7 @@ func (t *TaskDefinition) describe(ctx context.Context) (taskDefinition, error) {
 		return taskDefinition{}, err
 	}
 	if out.TaskDefinition == nil {
-		return taskDefinition{}, fmt.Errorf("aws answered without a task definition")
+		return taskDefinition{}, awsx.Hollow("ecs:DescribeTaskDefinition", "taskDefinition", out.ResultMetadata)
 	}
 	if out.TaskDefinition.Status != types.TaskDefinitionStatusActive {
 		return taskDefinition{}, nil
@@ -95,7 +95,7 @@ func (t *TaskDefinition) describe(ctx context.Context) (taskDefinition, error) {
 
 func (t *TaskDefinition) diff(live taskDefinition) ([]reconcile.Step, error) {
 	wanted := t.env.Tags(t.want.Tags)
-	put, remove, tagLines, err := wanted.Diff(live.tags)
+	_, _, tagLines, err := wanted.Diff(live.tags)
 	if err != nil {
 		return nil, err
 	}
@@ -127,27 +127,10 @@ func (t *TaskDefinition) diff(live taskDefinition) ([]reconcile.Step, error) {
 		}}, nil
 	}
 
-	var steps []reconcile.Step
-	sets, takes := reconcile.SplitTags(tagLines)
-	if len(sets) > 0 {
-		steps = append(steps, reconcile.Step{
-			Call: "ecs:TagResource", Does: "tag " + t.ID().String(), Diffs: sets,
-			Do: func(ctx context.Context) error {
-				_, err := t.api.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: live.revision.TaskDefinitionArn, Tags: tagList(put)})
-				return err
-			},
-		})
+	if live.revision == nil {
+		return nil, nil
 	}
-	if len(takes) > 0 {
-		steps = append(steps, reconcile.Step{
-			Call: "ecs:UntagResource", Does: "untag " + t.ID().String(), Diffs: takes,
-			Do: func(ctx context.Context) error {
-				_, err := t.api.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: live.revision.TaskDefinitionArn, TagKeys: remove})
-				return err
-			},
-		})
-	}
-	return steps, nil
+	return wanted.Steps(t.ID(), live.tags, tagCalls(t.api, live.revision.TaskDefinitionArn))
 }
 
 // registerBudget covers a role that was created a moment ago and that ECS does

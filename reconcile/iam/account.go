@@ -34,7 +34,7 @@ type Keys struct {
 // New prepares what the spec declares under iam. A spec of many resources is
 // read by the page, any other one by one.
 func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Keys) []reconcile.Resource {
-	read := oneByOne(api)
+	read := oneByOne(api, env.Pause)
 	if len(want.Policies)+len(want.Roles)+len(want.Users) > many {
 		read = byThePage(api, tagging, env, want)
 	}
@@ -95,19 +95,19 @@ type reader struct {
 	grants func(want spec.IAMUser) awsx.Read[*grants]
 }
 
-func oneByOne(api API) reader {
+func oneByOne(api API, pause awsx.Pause) reader {
 	user := func(ctx context.Context, name string) (*userBase, error) { return describeUserBase(ctx, api, name) }
 	users := awsx.NewShared(sideBySide(user), user)
 	return reader{
 		policy: func(arn string) awsx.Read[*managedPolicy] {
-			return func(ctx context.Context) (*managedPolicy, error) { return describePolicy(ctx, api, arn) }
+			return func(ctx context.Context) (*managedPolicy, error) { return describePolicy(ctx, api, pause, arn) }
 		},
 		role: func(want spec.IAMRole) awsx.Read[*role] {
-			return func(ctx context.Context) (*role, error) { return describeRole(ctx, api, want) }
+			return func(ctx context.Context) (*role, error) { return describeRole(ctx, api, pause, want) }
 		},
 		user: users.For,
 		grants: func(want spec.IAMUser) awsx.Read[*grants] {
-			return func(ctx context.Context) (*grants, error) { return describeUserGrants(ctx, api, want) }
+			return func(ctx context.Context) (*grants, error) { return describeUserGrants(ctx, api, pause, want) }
 		},
 	}
 }

@@ -45,16 +45,16 @@ func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM) reade
 	d := &details{api: api, tagging: tags, env: env, want: want, call: awsx.NewSingle()}
 
 	policies := awsx.NewShared(d.policies, func(ctx context.Context, arn string) (*managedPolicy, error) {
-		return describePolicy(ctx, api, arn)
+		return describePolicy(ctx, api, env.Pause, arn)
 	})
 	roles := awsx.NewShared(d.roles, func(ctx context.Context, name string) (*role, error) {
-		return describeRole(ctx, api, d.wantRole(name))
+		return describeRole(ctx, api, env.Pause, d.wantRole(name))
 	})
 	users := awsx.NewShared(d.users, func(ctx context.Context, name string) (*userBase, error) {
 		return describeUserBase(ctx, api, name)
 	})
 	held := awsx.NewShared(d.grants, func(ctx context.Context, name string) (*grants, error) {
-		return describeUserGrants(ctx, api, d.wantUser(name))
+		return describeUserGrants(ctx, api, env.Pause, d.wantUser(name))
 	})
 	return reader{
 		policy: policies.For,
@@ -106,6 +106,10 @@ func (d *details) read(ctx context.Context) (pages, error) {
 			page, err := all.NextPage(ctx)
 			if err != nil {
 				return err
+			}
+			// Each of the lists is there, empty or not.
+			if page.Policies == nil && page.RoleDetailList == nil && page.UserDetailList == nil {
+				return awsx.Hollow("iam:GetAccountAuthorizationDetails", "lists", page.ResultMetadata)
 			}
 			for _, p := range page.Policies {
 				d.page.policies[aws.ToString(p.Arn)] = p
@@ -213,10 +217,14 @@ func (d *details) ask(ctx context.Context, found map[string]*managedPolicy, arns
 			if awsx.Code(err) == "NoSuchEntity" {
 				return nil
 			}
-			if err == nil {
-				answers[i] = out.Policy
+			if err != nil {
+				return err
 			}
-			return err
+			if out.Policy == nil {
+				return awsx.Hollow("iam:GetPolicy", "Policy", out.ResultMetadata)
+			}
+			answers[i] = out.Policy
+			return nil
 		})
 	}
 	if err := reads.Wait(); err != nil {
@@ -339,6 +347,9 @@ func (d *details) listRoles(ctx context.Context) (map[string]types.Role, error) 
 		page, err := all.NextPage(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if page.Roles == nil {
+			return nil, awsx.Hollow("iam:ListRoles", "Roles", page.ResultMetadata)
 		}
 		for _, r := range page.Roles {
 			roles[aws.ToString(r.RoleName)] = r

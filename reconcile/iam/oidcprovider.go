@@ -71,6 +71,9 @@ func (p *OIDCProvider) describe(ctx context.Context) (oidcProvider, error) {
 	if err != nil {
 		return oidcProvider{}, err
 	}
+	if out.Url == nil {
+		return oidcProvider{}, awsx.Hollow("iam:GetOpenIDConnectProvider", "Url", out.ResultMetadata)
+	}
 	return oidcProvider{
 		exists: true, clientIDs: out.ClientIDList, thumbprints: out.ThumbprintList, tags: tagMap(out.Tags),
 	}, nil
@@ -84,7 +87,7 @@ func (p *OIDCProvider) diff(live oidcProvider) reconcile.Plan {
 		}
 	}
 
-	put, remove, tags, err := p.env.Tags(p.want.Tags).Diff(live.tags)
+	_, _, tags, err := p.env.Tags(p.want.Tags).Diff(live.tags)
 	owned, foreign := errors.AsType[*reconcile.OwnedError](err)
 	if foreign {
 		plan.Notes = append(plan.Notes, fmt.Sprintf("shared with the stack %q, which keeps its tags, thumbprints and further client ids", owned.Owner))
@@ -129,15 +132,18 @@ func (p *OIDCProvider) diff(live oidcProvider) reconcile.Plan {
 				return err
 			})
 	}
-	sets, takes := reconcile.SplitTags(tags)
-	step("iam:TagOpenIDConnectProvider", "tag", sets, func(ctx context.Context) error {
-		_, err := p.api.TagOpenIDConnectProvider(ctx, &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.arn(), Tags: tagList(put)})
-		return err
+	// Diff has said already whose the provider is.
+	tagging, _ := p.env.Tags(p.want.Tags).Steps(p.ID(), live.tags, reconcile.TagCalls{
+		Tag: "iam:TagOpenIDConnectProvider", Put: func(ctx context.Context, tags map[string]string) error {
+			_, err := p.api.TagOpenIDConnectProvider(ctx, &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.arn(), Tags: tagList(tags)})
+			return err
+		},
+		Untag: "iam:UntagOpenIDConnectProvider", Remove: func(ctx context.Context, keys []string) error {
+			_, err := p.api.UntagOpenIDConnectProvider(ctx, &iam.UntagOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.arn(), TagKeys: keys})
+			return err
+		},
 	})
-	step("iam:UntagOpenIDConnectProvider", "untag", takes, func(ctx context.Context) error {
-		_, err := p.api.UntagOpenIDConnectProvider(ctx, &iam.UntagOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.arn(), TagKeys: remove})
-		return err
-	})
+	plan.Steps = append(plan.Steps, tagging...)
 	return plan
 }
 

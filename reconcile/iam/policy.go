@@ -91,31 +91,41 @@ type managedPolicy struct {
 	note        string // what the reader of a report should know
 }
 
-func describePolicy(ctx context.Context, api PolicyAPI, arn string) (*managedPolicy, error) {
-	out, err := api.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
-	if awsx.Code(err) == "NoSuchEntity" {
-		return nil, nil
+func describePolicy(ctx context.Context, api PolicyAPI, pause awsx.Pause, arn string) (*managedPolicy, error) {
+	poll := awsx.Poll{Pause: pause, Budget: visibleBudget}
+	for {
+		out, err := api.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
+		if awsx.Code(err) == "NoSuchEntity" {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if out.Policy == nil || out.Policy.DefaultVersionId == nil {
+			return nil, awsx.Hollow("iam:GetPolicy", "Policy with its DefaultVersionId", out.ResultMetadata)
+		}
+		version, err := api.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: out.Policy.DefaultVersionId})
+		// Gone between the two calls, or not yet everywhere: a race, which
+		// the next look at the policy itself decides.
+		if awsx.Code(err) == "NoSuchEntity" && poll.Again(ctx) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if version.PolicyVersion == nil || version.PolicyVersion.Document == nil {
+			return nil, awsx.Hollow("iam:GetPolicyVersion", "PolicyVersion with its Document", version.ResultMetadata)
+		}
+		document, err := policy.Decode(*version.PolicyVersion.Document)
+		if err != nil {
+			return nil, err
+		}
+		return &managedPolicy{
+			document:    document,
+			description: aws.String(aws.ToString(out.Policy.Description)),
+			tags:        tagMap(out.Policy.Tags),
+		}, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	version, err := api.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: out.Policy.DefaultVersionId})
-	// Deleted between the two calls, or not yet everywhere.
-	if awsx.Code(err) == "NoSuchEntity" {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	document, err := policy.Decode(aws.ToString(version.PolicyVersion.Document))
-	if err != nil {
-		return nil, err
-	}
-	return &managedPolicy{
-		document:    document,
-		description: aws.String(aws.ToString(out.Policy.Description)),
-		tags:        tagMap(out.Policy.Tags),
-	}, nil
 }
 
 // versions reads the versions that are not the default, oldest first, with
@@ -140,6 +150,9 @@ func (p *Policy) versions(ctx context.Context) ([]types.PolicyVersion, error) {
 			if err != nil {
 				return nil, err
 			}
+			if out.PolicyVersion == nil || out.PolicyVersion.VersionId == nil {
+				return nil, awsx.Hollow("iam:GetPolicyVersion", "PolicyVersion with its VersionId", out.ResultMetadata)
+			}
 			others = append(others, *out.PolicyVersion)
 		}
 	}
@@ -161,7 +174,7 @@ func (p *Policy) diff(live *managedPolicy, others []types.PolicyVersion) ([]reco
 	if live != nil {
 		liveTags, liveDocument = live.tags, []byte(live.document)
 	}
-	put, remove, tags, err := p.env.Tags(p.want.Tags).Diff(liveTags)
+	_, _, tags, err := p.env.Tags(p.want.Tags).Diff(liveTags)
 	if err != nil {
 		return nil, err
 	}
@@ -207,21 +220,20 @@ func (p *Policy) diff(live *managedPolicy, others []types.PolicyVersion) ([]reco
 			steps[len(steps)-1].Once = true
 		}
 	}
-	if sets, takes := reconcile.SplitTags(tags); len(tags) > 0 && !live.tagsUnknown {
-		if len(sets) > 0 {
-			step("iam:TagPolicy", "tag", sets, func(ctx context.Context) error {
-				_, err := p.api.TagPolicy(ctx, &iam.TagPolicyInput{PolicyArn: arn, Tags: tagList(put)})
-				return err
-			})
-		}
-		if len(takes) > 0 {
-			step("iam:UntagPolicy", "untag", takes, func(ctx context.Context) error {
-				_, err := p.api.UntagPolicy(ctx, &iam.UntagPolicyInput{PolicyArn: arn, TagKeys: remove})
-				return err
-			})
-		}
+	if live.tagsUnknown {
+		return steps, nil
 	}
-	return steps, nil
+	tagging, err := p.env.Tags(p.want.Tags).Steps(p.ID(), live.tags, reconcile.TagCalls{
+		Tag: "iam:TagPolicy", Put: func(ctx context.Context, tags map[string]string) error {
+			_, err := p.api.TagPolicy(ctx, &iam.TagPolicyInput{PolicyArn: arn, Tags: tagList(tags)})
+			return err
+		},
+		Untag: "iam:UntagPolicy", Remove: func(ctx context.Context, keys []string) error {
+			_, err := p.api.UntagPolicy(ctx, &iam.UntagPolicyInput{PolicyArn: arn, TagKeys: keys})
+			return err
+		},
+	})
+	return append(steps, tagging...), err
 }
 
 // matching is the id of a version that says already what the spec says.

@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,13 +75,16 @@ type role struct {
 	grants
 }
 
-func describeRole(ctx context.Context, api RoleAPI, want spec.IAMRole) (*role, error) {
+func describeRole(ctx context.Context, api RoleAPI, pause awsx.Pause, want spec.IAMRole) (*role, error) {
 	var live role
 	var reads awsx.Reads
 	reads.Go(func() error {
 		out, err := api.GetRole(ctx, &iam.GetRoleInput{RoleName: &want.Name})
 		if err != nil {
-			return err
+			return orAbsent(err)
+		}
+		if out.Role == nil || out.Role.AssumeRolePolicyDocument == nil {
+			return awsx.Hollow("iam:GetRole", "Role with its AssumeRolePolicyDocument", out.ResultMetadata)
 		}
 		live.path = aws.ToString(out.Role.Path)
 		live.description = aws.ToString(out.Role.Description)
@@ -96,7 +100,7 @@ func describeRole(ctx context.Context, api RoleAPI, want spec.IAMRole) (*role, e
 			for pages.HasMorePages() {
 				page, err := pages.NextPage(ctx)
 				if err != nil {
-					return err
+					return orAbsent(err)
 				}
 				live.attached = append(live.attached, attachedARNs(page.AttachedPolicies)...)
 			}
@@ -104,29 +108,33 @@ func describeRole(ctx context.Context, api RoleAPI, want spec.IAMRole) (*role, e
 		})
 	}
 	if want.InlinePolicies != nil {
-		reads.Go(func() error {
-			live.inline = map[string]string{}
-			pages := iam.NewListRolePoliciesPaginator(api, &iam.ListRolePoliciesInput{RoleName: &want.Name})
-			for pages.HasMorePages() {
-				page, err := pages.NextPage(ctx)
-				if err != nil {
-					return err
-				}
-				for _, name := range page.PolicyNames {
-					out, err := api.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &want.Name, PolicyName: &name})
+		reads.Go(func() (err error) {
+			live.inline, err = inlinePolicies(ctx, pause, func(ctx context.Context) ([]string, error) {
+				var names []string
+				pages := iam.NewListRolePoliciesPaginator(api, &iam.ListRolePoliciesInput{RoleName: &want.Name})
+				for pages.HasMorePages() {
+					page, err := pages.NextPage(ctx)
 					if err != nil {
-						return err
+						return nil, err
 					}
-					if live.inline[name], err = policy.Decode(aws.ToString(out.PolicyDocument)); err != nil {
-						return err
-					}
+					names = append(names, page.PolicyNames...)
 				}
-			}
-			return nil
+				return names, nil
+			}, func(ctx context.Context, name string) (string, error) {
+				out, err := api.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &want.Name, PolicyName: &name})
+				if err != nil {
+					return "", err
+				}
+				if out.PolicyDocument == nil {
+					return "", awsx.Hollow("iam:GetRolePolicy", "PolicyDocument", out.ResultMetadata)
+				}
+				return *out.PolicyDocument, nil
+			})
+			return err
 		})
 	}
 	err := reads.Wait()
-	if awsx.Code(err) == "NoSuchEntity" {
+	if errors.Is(err, errAbsent) {
 		return nil, nil
 	}
 	if err != nil {
@@ -147,7 +155,7 @@ func (r *Role) diff(live *role) ([]reconcile.Step, error) {
 		live = &role{}
 	}
 
-	put, remove, tags, err := r.env.Tags(r.want.Tags).Diff(live.tags)
+	_, _, tags, err := principalTags(r.env, r.want.Tags).Diff(live.tags)
 	if err != nil {
 		return nil, err
 	}
@@ -169,15 +177,20 @@ func (r *Role) diff(live *role) ([]reconcile.Step, error) {
 		}
 		step("iam:UpdateAssumeRolePolicy", "set the trust policy of", trust, r.updateTrust)
 		step("iam:UpdateRole", "update", r.attributes(live), func(ctx context.Context) error { return r.update(ctx, live) })
-		sets, takes := reconcile.SplitTags(tags)
-		step("iam:TagRole", "tag", sets, func(ctx context.Context) error {
-			_, err := r.api.TagRole(ctx, &iam.TagRoleInput{RoleName: &r.want.Name, Tags: tagList(put)})
-			return err
+		tagging, err := principalTags(r.env, r.want.Tags).Steps(r.ID(), live.tags, reconcile.TagCalls{
+			Tag: "iam:TagRole", Put: func(ctx context.Context, tags map[string]string) error {
+				_, err := r.api.TagRole(ctx, &iam.TagRoleInput{RoleName: &r.want.Name, Tags: tagList(tags)})
+				return err
+			},
+			Untag: "iam:UntagRole", Remove: func(ctx context.Context, keys []string) error {
+				_, err := r.api.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &r.want.Name, TagKeys: keys})
+				return err
+			},
 		})
-		step("iam:UntagRole", "untag", takes, func(ctx context.Context) error {
-			_, err := r.api.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &r.want.Name, TagKeys: remove})
-			return err
-		})
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, tagging...)
 	}
 
 	granted, err := grantSteps(r.ID(), r.want.Needs, r.env, wantGrants{
@@ -234,7 +247,7 @@ func (r *Role) create(ctx context.Context) error {
 		Description:              r.want.Description,
 		AssumeRolePolicyDocument: aws.String(string(r.want.AssumeRolePolicy)),
 		MaxSessionDuration:       r.want.MaxSessionDuration,
-		Tags:                     tagList(r.env.Tags(r.want.Tags).Create()),
+		Tags:                     tagList(principalTags(r.env, r.want.Tags).Create()),
 	}
 	if r.want.Path != "" {
 		in.Path = &r.want.Path
@@ -242,7 +255,10 @@ func (r *Role) create(ctx context.Context) error {
 	if aws.ToString(r.want.PermissionsBoundary) != "" {
 		in.PermissionsBoundary = r.want.PermissionsBoundary
 	}
-	err := awsx.Patiently(ctx, r.env.Pause, trustBudget, r.trustPassing, func(ctx context.Context) error {
+	passing := func(err error) bool {
+		return r.trustPassing(err) || youngBoundary(err, r.want.PermissionsBoundary, r.want.Needs)
+	}
+	err := awsx.Patiently(ctx, r.env.Pause, trustBudget, passing, func(ctx context.Context) error {
 		_, err := r.api.CreateRole(ctx, in)
 		return err
 	})

@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/policy"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -92,6 +92,9 @@ func describeUserBase(ctx context.Context, api UserAPI, name string) (*userBase,
 	if err != nil {
 		return nil, err
 	}
+	if out.User == nil {
+		return nil, awsx.Hollow("iam:GetUser", "User", out.ResultMetadata)
+	}
 	return &userBase{
 		path:     aws.ToString(out.User.Path),
 		tags:     tagMap(out.User.Tags),
@@ -99,7 +102,7 @@ func describeUserBase(ctx context.Context, api UserAPI, name string) (*userBase,
 	}, nil
 }
 
-func describeUserGrants(ctx context.Context, api UserAPI, want spec.IAMUser) (*grants, error) {
+func describeUserGrants(ctx context.Context, api UserAPI, pause awsx.Pause, want spec.IAMUser) (*grants, error) {
 	var live grants
 	var reads awsx.Reads
 	if want.Policies != nil {
@@ -108,7 +111,7 @@ func describeUserGrants(ctx context.Context, api UserAPI, want spec.IAMUser) (*g
 			for pages.HasMorePages() {
 				page, err := pages.NextPage(ctx)
 				if err != nil {
-					return err
+					return orAbsent(err)
 				}
 				live.attached = append(live.attached, attachedARNs(page.AttachedPolicies)...)
 			}
@@ -116,29 +119,33 @@ func describeUserGrants(ctx context.Context, api UserAPI, want spec.IAMUser) (*g
 		})
 	}
 	if want.InlinePolicies != nil {
-		reads.Go(func() error {
-			live.inline = map[string]string{}
-			pages := iam.NewListUserPoliciesPaginator(api, &iam.ListUserPoliciesInput{UserName: &want.Name})
-			for pages.HasMorePages() {
-				page, err := pages.NextPage(ctx)
-				if err != nil {
-					return err
-				}
-				for _, name := range page.PolicyNames {
-					out, err := api.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &want.Name, PolicyName: &name})
+		reads.Go(func() (err error) {
+			live.inline, err = inlinePolicies(ctx, pause, func(ctx context.Context) ([]string, error) {
+				var names []string
+				pages := iam.NewListUserPoliciesPaginator(api, &iam.ListUserPoliciesInput{UserName: &want.Name})
+				for pages.HasMorePages() {
+					page, err := pages.NextPage(ctx)
 					if err != nil {
-						return err
+						return nil, err
 					}
-					if live.inline[name], err = policy.Decode(aws.ToString(out.PolicyDocument)); err != nil {
-						return err
-					}
+					names = append(names, page.PolicyNames...)
 				}
-			}
-			return nil
+				return names, nil
+			}, func(ctx context.Context, name string) (string, error) {
+				out, err := api.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &want.Name, PolicyName: &name})
+				if err != nil {
+					return "", err
+				}
+				if out.PolicyDocument == nil {
+					return "", awsx.Hollow("iam:GetUserPolicy", "PolicyDocument", out.ResultMetadata)
+				}
+				return *out.PolicyDocument, nil
+			})
+			return err
 		})
 	}
 	err := reads.Wait()
-	if awsx.Code(err) == "NoSuchEntity" {
+	if errors.Is(err, errAbsent) {
 		return nil, nil
 	}
 	return &live, err
@@ -162,7 +169,7 @@ func (u *User) diff(live user) ([]reconcile.Step, error) {
 	}
 	held.boundary = base.boundary
 
-	put, remove, tags, err := u.env.Tags(u.want.Tags).Diff(base.tags)
+	_, _, tags, err := principalTags(u.env, u.want.Tags).Diff(base.tags)
 	if err != nil {
 		return nil, err
 	}
@@ -181,15 +188,20 @@ func (u *User) diff(live user) ([]reconcile.Step, error) {
 		if u.want.Path != "" && base.path != u.want.Path {
 			return nil, immutablePath(base.path, u.want.Path)
 		}
-		sets, takes := reconcile.SplitTags(tags)
-		step("iam:TagUser", "tag", sets, func(ctx context.Context) error {
-			_, err := u.api.TagUser(ctx, &iam.TagUserInput{UserName: &u.want.Name, Tags: tagList(put)})
-			return err
+		tagging, err := principalTags(u.env, u.want.Tags).Steps(u.ID(), base.tags, reconcile.TagCalls{
+			Tag: "iam:TagUser", Put: func(ctx context.Context, tags map[string]string) error {
+				_, err := u.api.TagUser(ctx, &iam.TagUserInput{UserName: &u.want.Name, Tags: tagList(tags)})
+				return err
+			},
+			Untag: "iam:UntagUser", Remove: func(ctx context.Context, keys []string) error {
+				_, err := u.api.UntagUser(ctx, &iam.UntagUserInput{UserName: &u.want.Name, TagKeys: keys})
+				return err
+			},
 		})
-		step("iam:UntagUser", "untag", takes, func(ctx context.Context) error {
-			_, err := u.api.UntagUser(ctx, &iam.UntagUserInput{UserName: &u.want.Name, TagKeys: remove})
-			return err
-		})
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, tagging...)
 	}
 
 	granted, err := grantSteps(u.ID(), u.want.Needs, u.env, wantGrants{
@@ -212,7 +224,7 @@ func (u *User) diff(live user) ([]reconcile.Step, error) {
 func (u *User) create(ctx context.Context) error {
 	in := &iam.CreateUserInput{
 		UserName: &u.want.Name,
-		Tags:     tagList(u.env.Tags(u.want.Tags).Create()),
+		Tags:     tagList(principalTags(u.env, u.want.Tags).Create()),
 	}
 	if u.want.Path != "" {
 		in.Path = &u.want.Path
@@ -220,7 +232,11 @@ func (u *User) create(ctx context.Context) error {
 	if aws.ToString(u.want.PermissionsBoundary) != "" {
 		in.PermissionsBoundary = u.want.PermissionsBoundary
 	}
-	_, err := u.api.CreateUser(ctx, in)
+	passing := func(err error) bool { return youngBoundary(err, u.want.PermissionsBoundary, u.want.Needs) }
+	err := awsx.Patiently(ctx, u.env.Pause, visibleBudget, passing, func(ctx context.Context) error {
+		_, err := u.api.CreateUser(ctx, in)
+		return err
+	})
 	return named(err, "user", u.want.Path)
 }
 

@@ -83,6 +83,10 @@ func (g *LogGroup) describe(ctx context.Context) (logGroup, error) {
 			if err != nil {
 				return err
 			}
+			// The list is there, empty or not.
+			if page.LogGroups == nil {
+				return awsx.Hollow("logs:DescribeLogGroups", "logGroups", page.ResultMetadata)
+			}
 			for _, group := range page.LogGroups {
 				if aws.ToString(group.LogGroupName) == g.want.Name {
 					live.group = &group
@@ -121,7 +125,7 @@ func (g *LogGroup) diff(live logGroup) ([]reconcile.Step, error) {
 		}
 	}
 
-	put, remove, tags, err := g.env.Tags(g.want.Tags).Diff(live.tags)
+	_, _, tags, err := g.env.Tags(g.want.Tags).Diff(live.tags)
 	if err != nil {
 		return nil, err
 	}
@@ -149,19 +153,32 @@ func (g *LogGroup) diff(live logGroup) ([]reconcile.Step, error) {
 				step("logs:AssociateKmsKey", "set the key of", diffs, g.associate)
 			}
 		}
-		sets, takes := reconcile.SplitTags(tags)
-		step("logs:TagResource", "tag", sets, func(ctx context.Context) error {
-			_, err := g.api.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: g.arn(), Tags: put})
-			return err
+		tagging, err := g.env.Tags(g.want.Tags).Steps(g.ID(), live.tags, reconcile.TagCalls{
+			Tag: "logs:TagResource", Put: func(ctx context.Context, tags map[string]string) error {
+				_, err := g.api.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: g.arn(), Tags: tags})
+				return err
+			},
+			Untag: "logs:UntagResource", Remove: func(ctx context.Context, keys []string) error {
+				_, err := g.api.UntagResource(ctx, &cloudwatchlogs.UntagResourceInput{ResourceArn: g.arn(), TagKeys: keys})
+				return err
+			},
 		})
-		step("logs:UntagResource", "untag", takes, func(ctx context.Context) error {
-			_, err := g.api.UntagResource(ctx, &cloudwatchlogs.UntagResourceInput{ResourceArn: g.arn(), TagKeys: remove})
-			return err
-		})
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range tagging {
+			s.Do = g.patiently(s.Do)
+			steps = append(steps, s)
+		}
 	}
 
 	// AWS has no number for "never": the retention is there or it is not.
-	if days := g.want.RetentionInDays; days != nil {
+	delivery := g.want.LogGroupClass == string(types.LogGroupClassDelivery) || was.LogGroupClass == types.LogGroupClassDelivery
+	if days := g.want.RetentionInDays; delivery && days != nil && *days != spec.DeliveryRetention {
+		return nil, fmt.Errorf("retentionInDays is %d: a group of the class DELIVERY keeps its events for %d days, and AWS has no call to change that; say %d, or leave it out",
+			*days, spec.DeliveryRetention, spec.DeliveryRetention)
+	}
+	if days := g.want.RetentionInDays; days != nil && !delivery {
 		var before, after any
 		if was.RetentionInDays != nil {
 			before = *was.RetentionInDays

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3control"
+	controltypes "github.com/aws/aws-sdk-go-v2/service/s3control/types"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -22,6 +24,7 @@ import (
 // API is what a bucket needs of S3.
 type API interface {
 	CreateBucket(context.Context, *s3.CreateBucketInput, ...func(*s3.Options)) (*s3.CreateBucketOutput, error)
+	GetBucketAbac(context.Context, *s3.GetBucketAbacInput, ...func(*s3.Options)) (*s3.GetBucketAbacOutput, error)
 
 	GetBucketTagging(context.Context, *s3.GetBucketTaggingInput, ...func(*s3.Options)) (*s3.GetBucketTaggingOutput, error)
 	PutBucketTagging(context.Context, *s3.PutBucketTaggingInput, ...func(*s3.Options)) (*s3.PutBucketTaggingOutput, error)
@@ -49,16 +52,25 @@ type API interface {
 
 var _ API = (*s3.Client)(nil)
 
+// ControlAPI is what a bucket needs of S3 Control.
+type ControlAPI interface {
+	TagResource(context.Context, *s3control.TagResourceInput, ...func(*s3control.Options)) (*s3control.TagResourceOutput, error)
+	UntagResource(context.Context, *s3control.UntagResourceInput, ...func(*s3control.Options)) (*s3control.UntagResourceOutput, error)
+}
+
+var _ ControlAPI = (*s3control.Client)(nil)
+
 // Bucket keeps one bucket.
 type Bucket struct {
-	api  API
-	env  reconcile.Env
-	want spec.S3Bucket
+	api     API
+	control ControlAPI
+	env     reconcile.Env
+	want    spec.S3Bucket
 }
 
 // NewBucket prepares a bucket of the spec.
-func NewBucket(api API, env reconcile.Env, want spec.S3Bucket) *Bucket {
-	return &Bucket{api: api, env: env, want: want}
+func NewBucket(api API, control ControlAPI, env reconcile.Env, want spec.S3Bucket) *Bucket {
+	return &Bucket{api: api, control: control, env: env, want: want}
 }
 
 // ID is the bucket's address.
@@ -73,6 +85,12 @@ func (b *Bucket) Plan(ctx context.Context) (reconcile.Plan, error) {
 	if err != nil {
 		return reconcile.Plan{}, err
 	}
+	// Only a bucket about to be tagged needs to know by which call.
+	if _, _, tags, err := b.env.Tags(b.want.Tags).Diff(live.tags); err == nil && live.exists && len(tags) > 0 {
+		if live.abac, err = b.abac(ctx); err != nil {
+			return reconcile.Plan{}, err
+		}
+	}
 	steps, err := b.diff(live)
 	return reconcile.Plan{Exists: live.exists, Steps: steps}, err
 }
@@ -82,6 +100,7 @@ func (b *Bucket) Plan(ctx context.Context) (reconcile.Plan, error) {
 type bucket struct {
 	exists            bool
 	tags              map[string]string
+	abac              bool                         // access goes by tags, which then have calls of their own
 	versioning        types.BucketVersioningStatus // "": never set
 	encryption        *types.ServerSideEncryptionRule
 	publicAccessBlock *types.PublicAccessBlockConfiguration
@@ -119,6 +138,9 @@ func (b *Bucket) describe(ctx context.Context) (bucket, error) {
 	read(true, "NoSuchTagSet", func() error {
 		out, err := b.api.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
+			if out.TagSet == nil {
+				return awsx.Hollow("s3:GetBucketTagging", "TagSet", out.ResultMetadata)
+			}
 			live.tags = make(map[string]string, len(out.TagSet))
 			for _, t := range out.TagSet {
 				live.tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
@@ -135,7 +157,10 @@ func (b *Bucket) describe(ctx context.Context) (bucket, error) {
 	})
 	read(b.want.Encryption != nil, "ServerSideEncryptionConfigurationNotFoundError", func() error {
 		out, err := b.api.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: name, ExpectedBucketOwner: owner})
-		if err == nil && out.ServerSideEncryptionConfiguration != nil && len(out.ServerSideEncryptionConfiguration.Rules) > 0 {
+		if err == nil {
+			if out.ServerSideEncryptionConfiguration == nil || len(out.ServerSideEncryptionConfiguration.Rules) == 0 {
+				return awsx.Hollow("s3:GetBucketEncryption", "Rule", out.ResultMetadata)
+			}
 			live.encryption = &out.ServerSideEncryptionConfiguration.Rules[0]
 		}
 		return err
@@ -143,13 +168,20 @@ func (b *Bucket) describe(ctx context.Context) (bucket, error) {
 	read(b.want.PublicAccessBlock != nil, "NoSuchPublicAccessBlockConfiguration", func() error {
 		out, err := b.api.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
+			// S3 answers all four, whatever was put.
+			if is := out.PublicAccessBlockConfiguration; is == nil || *is == (types.PublicAccessBlockConfiguration{}) {
+				return awsx.Hollow("s3:GetPublicAccessBlock", "PublicAccessBlockConfiguration", out.ResultMetadata)
+			}
 			live.publicAccessBlock = out.PublicAccessBlockConfiguration
 		}
 		return err
 	})
 	read(b.want.ObjectOwnership != "", "OwnershipControlsNotFoundError", func() error {
 		out, err := b.api.GetBucketOwnershipControls(ctx, &s3.GetBucketOwnershipControlsInput{Bucket: name, ExpectedBucketOwner: owner})
-		if err == nil && out.OwnershipControls != nil && len(out.OwnershipControls.Rules) > 0 {
+		if err == nil {
+			if out.OwnershipControls == nil || len(out.OwnershipControls.Rules) == 0 {
+				return awsx.Hollow("s3:GetBucketOwnershipControls", "Rule", out.ResultMetadata)
+			}
 			live.objectOwnership = out.OwnershipControls.Rules[0].ObjectOwnership
 		}
 		return err
@@ -157,6 +189,9 @@ func (b *Bucket) describe(ctx context.Context) (bucket, error) {
 	read(b.want.LifecycleRules != nil, "NoSuchLifecycleConfiguration", func() error {
 		out, err := b.api.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
+			if out.Rules == nil {
+				return awsx.Hollow("s3:GetBucketLifecycleConfiguration", "Rule", out.ResultMetadata)
+			}
 			live.lifecycle = lifecycle{rules: out.Rules, minimumSize: out.TransitionDefaultMinimumObjectSize}
 		}
 		return err
@@ -164,7 +199,10 @@ func (b *Bucket) describe(ctx context.Context) (bucket, error) {
 	read(b.want.Policy.Given(), "NoSuchBucketPolicy", func() error {
 		out, err := b.api.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
-			live.policy = []byte(aws.ToString(out.Policy))
+			if aws.ToString(out.Policy) == "" {
+				return awsx.Hollow("s3:GetBucketPolicy", "policy", out.ResultMetadata)
+			}
+			live.policy = []byte(*out.Policy)
 		}
 		return err
 	})
@@ -175,6 +213,23 @@ func (b *Bucket) describe(ctx context.Context) (bucket, error) {
 		return bucket{}, err
 	}
 	return live, nil
+}
+
+// abac says whether access to the bucket goes by its tags. PutBucketTagging is
+// then refused, and S3 Control's calls take its place.
+func (b *Bucket) abac(ctx context.Context) (bool, error) {
+	out, err := b.api.GetBucketAbac(ctx, &s3.GetBucketAbacInput{Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account})
+	switch awsx.Code(err) {
+	// It is off unless somebody has turned it on. Permissions and endpoints
+	// that are older than it know nothing of it, and PutBucketTagging will say
+	// where that was a wrong guess.
+	case "AccessDenied", "NotImplemented", "MethodNotAllowed":
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return out.AbacStatus != nil && out.AbacStatus.Status == types.BucketAbacStatusEnabled, nil
 }
 
 // diff lists the steps from live to want, in the order that S3 wants them in:
@@ -204,19 +259,27 @@ func (b *Bucket) diff(live bucket) ([]reconcile.Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A new bucket is tagged at birth, and once more: there are endpoints
-	// that ignore the tags of CreateBucket, and the mark must not get lost.
-	step("s3:PutBucketTagging", "tag", diffs, func(ctx context.Context) error {
-		whole := tags.Whole(live.tags)
-		// S3 alone wants AWS's own tags sent along, as CloudFormation's on a
-		// bucket: "System tags cannot be removed by requester".
-		for key, value := range live.tags {
-			if strings.HasPrefix(key, "aws:") {
-				whole[key] = value
-			}
+	if live.abac {
+		tagging, err := tags.Steps(b.ID(), live.tags, b.tagCalls())
+		if err != nil {
+			return nil, err
 		}
-		return b.putTags(ctx, whole)
-	})
+		steps = append(steps, tagging...)
+	} else {
+		// A new bucket is tagged at birth, and once more: there are endpoints
+		// that ignore the tags of CreateBucket, and the mark must not get lost.
+		step("s3:PutBucketTagging", "tag", diffs, func(ctx context.Context) error {
+			whole := tags.Whole(live.tags)
+			// S3 alone wants AWS's own tags sent along, as CloudFormation's on a
+			// bucket: "System tags cannot be removed by requester".
+			for key, value := range live.tags {
+				if strings.HasPrefix(key, "aws:") {
+					whole[key] = value
+				}
+			}
+			return b.putTags(ctx, whole)
+		})
+	}
 
 	if b.want.ObjectOwnership != "" {
 		step("s3:PutBucketOwnershipControls", "set the object ownership of",
@@ -229,6 +292,11 @@ func (b *Bucket) diff(live bucket) ([]reconcile.Step, error) {
 				"blockPublicPolicy": want.BlockPublicPolicy, "restrictPublicBuckets": want.RestrictPublicBuckets,
 			}), b.putPublicAccessBlock)
 	}
+	loosened := false
+	if want := b.want.PublicAccessBlock; want != nil && !want.BlockPublicPolicy {
+		// A new bucket has the block on.
+		loosened = !live.exists || live.publicAccessBlock != nil && aws.ToBool(live.publicAccessBlock.BlockPublicPolicy)
+	}
 	if b.want.Policy.Given() {
 		diffs, err := policyDiff(live.policy, b.want.Policy)
 		if err != nil {
@@ -237,7 +305,7 @@ func (b *Bucket) diff(live bucket) ([]reconcile.Step, error) {
 		if b.want.Policy.Empty() {
 			step("s3:DeleteBucketPolicy", "remove the policy of", diffs, b.deletePolicy)
 		} else {
-			step("s3:PutBucketPolicy", "set the policy of", diffs, b.putPolicy)
+			step("s3:PutBucketPolicy", "set the policy of", diffs, func(ctx context.Context) error { return b.putPolicy(ctx, loosened) })
 		}
 	}
 	if b.want.Versioning != "" {
@@ -278,6 +346,10 @@ func (b *Bucket) create(ctx context.Context) error {
 			Tags: tagSet(b.env.Tags(b.want.Tags).Create()),
 		},
 	}
+	// A name of the account's own namespace has to be said to be one.
+	if strings.HasSuffix(b.want.Name, "-an") {
+		in.BucketNamespace = types.BucketNamespaceAccountRegional
+	}
 	// us-east-1 is the one region that is not to be named.
 	if b.env.Region != "us-east-1" {
 		in.CreateBucketConfiguration.LocationConstraint = types.BucketLocationConstraint(b.env.Region)
@@ -305,6 +377,25 @@ func (b *Bucket) putTags(ctx context.Context, tags map[string]string) error {
 	return err
 }
 
+// tagCalls write the tags of a bucket that has ABAC turned on.
+func (b *Bucket) tagCalls() reconcile.TagCalls {
+	arn := aws.String(fmt.Sprintf("arn:%s:s3:::%s", b.env.Partition, b.want.Name))
+	return reconcile.TagCalls{
+		Tag: "s3:TagResource", Put: func(ctx context.Context, tags map[string]string) error {
+			var list []controltypes.Tag
+			for _, t := range tagSet(tags) {
+				list = append(list, controltypes.Tag{Key: t.Key, Value: t.Value})
+			}
+			_, err := b.control.TagResource(ctx, &s3control.TagResourceInput{AccountId: &b.env.Account, ResourceArn: arn, Tags: list})
+			return err
+		},
+		Untag: "s3:UntagResource", Remove: func(ctx context.Context, keys []string) error {
+			_, err := b.control.UntagResource(ctx, &s3control.UntagResourceInput{AccountId: &b.env.Account, ResourceArn: arn, TagKeys: keys})
+			return err
+		},
+	}
+}
+
 func (b *Bucket) putOwnership(ctx context.Context) error {
 	_, err := b.api.PutBucketOwnershipControls(ctx, &s3.PutBucketOwnershipControlsInput{
 		Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account,
@@ -327,18 +418,26 @@ func (b *Bucket) putPublicAccessBlock(ctx context.Context) error {
 	return err
 }
 
-func (b *Bucket) putPolicy(ctx context.Context) error {
+// loosenedBudget covers an access block that was loosened a moment ago: for
+// some seconds S3 goes on refusing a public policy with AccessDenied. A missing
+// permission looks the same, so it is short.
+const loosenedBudget = 30 * time.Second
+
+func (b *Bucket) putPolicy(ctx context.Context, loosened bool) error {
 	// A principal of this spec that was created just before is unknown to S3
 	// for a while. For any other, a refusal is a refusal.
 	young := slices.ContainsFunc(b.want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role || id.Kind == spec.User })
 	passing := func(err error) bool {
 		return young && awsx.Code(err) == "MalformedPolicy" && awsx.Mentions(err, "invalid principal")
 	}
+	blocked := func(err error) bool { return loosened && awsx.Code(err) == "AccessDenied" }
 	return awsx.Patiently(ctx, b.env.Pause, visibleBudget, passing, func(ctx context.Context) error {
-		_, err := b.api.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{
-			Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account, Policy: aws.String(string(b.want.Policy)),
+		return awsx.Patiently(ctx, b.env.Pause, loosenedBudget, blocked, func(ctx context.Context) error {
+			_, err := b.api.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{
+				Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account, Policy: aws.String(string(b.want.Policy)),
+			})
+			return err
 		})
-		return err
 	})
 }
 

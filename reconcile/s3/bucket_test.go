@@ -36,7 +36,7 @@ func environment() reconcile.Env {
 
 func newBucket(api API, want spec.S3Bucket) *Bucket {
 	want.Name = "data"
-	return NewBucket(api, environment(), want)
+	return NewBucket(api, nil, environment(), want)
 }
 
 // there is a bucket that nothing is set on but the mark.

@@ -25,8 +25,8 @@ const (
 	After               // after the effect, before the answer
 )
 
-// A Fault is what goes wrong with a call. Except for HalfAnswer and Garbage,
-// which only spoil the answer, a fault Before leaves the state as it is. After,
+// A Fault is what goes wrong with a call. Except for HalfAnswer, Garbage and
+// Hollow, which only spoil the answer, a fault Before leaves the state as it is. After,
 // the effect has happened and the client is told otherwise.
 type Fault int
 
@@ -40,10 +40,11 @@ const (
 	Hang                // no answer until the client goes
 	HalfAnswer          // Content-Length whole, half the body, then the connection is closed
 	Garbage             // 200 with a body that is neither XML nor JSON
+	Hollow              // 200 with a well-formed answer that has nothing in it
 )
 
 func (f Fault) String() string {
-	names := [...]string{"", "throttle", "internal-error", "denied", "cut", "hang", "half-answer", "garbage"}
+	names := [...]string{"", "throttle", "internal-error", "denied", "cut", "hang", "half-answer", "garbage", "hollow"}
 	if f < 0 || int(f) >= len(names) {
 		return fmt.Sprintf("fault(%d)", int(f))
 	}
@@ -51,7 +52,7 @@ func (f Fault) String() string {
 }
 
 // onlyAnswer says that the call is carried out and at most its answer spoiled.
-func (f Fault) onlyAnswer() bool { return f == None || f == HalfAnswer || f == Garbage }
+func (f Fault) onlyAnswer() bool { return f == None || f == HalfAnswer || f == Garbage || f == Hollow }
 
 // fault is the error that the service would answer; nil where the fault is
 // none that is answered.

@@ -94,6 +94,7 @@ var s3Parts = []struct {
 	name  string // Get, Put or Delete in front of it is the operation
 }{
 	{"tagging", "BucketTagging"},
+	{"abac", "BucketAbac"},
 	{"versioning", "BucketVersioning"},
 	{"encryption", "BucketEncryption"},
 	{"publicAccessBlock", "PublicAccessBlock"},
@@ -119,6 +120,9 @@ var s3Parts = []struct {
 
 // decodeS3 finds bucket, key and operation.
 func decodeS3(r *request) {
+	if decodeS3Control(r) {
+		return
+	}
 	path := strings.TrimPrefix(r.http.URL.Path, "/")
 	if r.bucket = bucketOfHost(r.http.Host); r.bucket != "" {
 		r.key = path
@@ -129,6 +133,25 @@ func decodeS3(r *request) {
 		r.body = unchunk(r.body)
 	}
 	r.operation = s3Operation(r)
+}
+
+// decodeS3Control finds what is S3 Control's: the tags of a bucket by its ARN.
+// An object in a bucket of that name is asked for without an account.
+func decodeS3Control(r *request) bool {
+	arn, ok := strings.CutPrefix(r.http.URL.Path, "/v20180820/tags/")
+	if !ok || r.http.Header.Get("X-Amz-Account-Id") == "" {
+		return false
+	}
+	_, r.bucket, _ = strings.Cut(arn, ":::")
+	switch r.http.Method {
+	case http.MethodPost:
+		r.operation = "TagResource"
+	case http.MethodDelete:
+		r.operation = "UntagResource"
+	default:
+		r.operation = "ListTagsForResource"
+	}
+	return true
 }
 
 func s3Operation(r *request) string {

@@ -24,6 +24,7 @@ type s3Bucket struct {
 	Region     string
 	Created    time.Time
 	Tags       []tag              // nil: never had any
+	ABAC       bool               `json:",omitempty"` // access goes by tags
 	Versioning string             `json:",omitempty"` // Enabled, Suspended; "" was never set
 	Encryption *encryptionRule    // never nil: S3 encrypts every bucket
 	Access     *publicAccessBlock `json:",omitempty"`
@@ -131,6 +132,21 @@ func checkBucketName(n string) error {
 	return nil
 }
 
+// checkNamespace holds the rules for names of an account's own namespace,
+// PREFIX-ACCOUNT-REGION-an.
+func checkNamespace(r *request) error {
+	namespace := r.http.Header.Get("X-Amz-Bucket-Namespace")
+	if namespace != "" && namespace != "global" && namespace != "account-regional" {
+		return invalidArgument("Invalid x-amz-bucket-namespace header: %s", namespace)
+	}
+	regional := namespace == "account-regional"
+	own := strings.HasSuffix(r.bucket, "-"+r.account+"-"+r.region+"-an")
+	if regional != strings.HasSuffix(r.bucket, "-an") || regional && !own {
+		return s3Error(http.StatusBadRequest, "InvalidBucketName", "The specified bucket is not valid.")
+	}
+	return nil
+}
+
 type tagSet struct {
 	TagSet struct {
 		Tag []tag
@@ -179,6 +195,9 @@ func createBucket(st *state, r *request) (any, error) {
 		return nil, err
 	}
 	if err := checkTags(in.Tags.Tag); err != nil {
+		return nil, err
+	}
+	if err := checkNamespace(r); err != nil {
 		return nil, err
 	}
 	ownership := r.http.Header.Get("X-Amz-Object-Ownership")

@@ -17,7 +17,12 @@ func bucketHandlers() map[string]handler {
 	h := map[string]handler{
 		"GetBucketTagging":                   onBucket(getBucketTagging),
 		"PutBucketTagging":                   onBucket(putBucketTagging),
-		"DeleteBucketTagging":                onBucket(drop(func(b *s3Bucket) { b.Tags = b.Tags[:0] })),
+		"DeleteBucketTagging":                onBucket(deleteBucketTagging),
+		"GetBucketAbac":                      onBucket(getBucketAbac),
+		"PutBucketAbac":                      onBucket(putBucketAbac),
+		"TagResource":                        onBucket(s3TagResource),
+		"UntagResource":                      onBucket(s3UntagResource),
+		"ListTagsForResource":                onBucket(s3ListTagsForResource),
 		"GetBucketVersioning":                onBucket(getBucketVersioning),
 		"PutBucketVersioning":                onBucket(putBucketVersioning),
 		"GetBucketEncryption":                onBucket(getBucketEncryption),
@@ -121,8 +126,84 @@ func getBucketTagging(b *s3Bucket, _ *request) (any, error) {
 	return document{"Tagging", t}, nil
 }
 
+// taggedByResource refuses the calls that a bucket with ABAC turned on does not
+// take. What AWS's own error says is not documented.
+func (b *s3Bucket) taggedByResource() error {
+	if b.ABAC {
+		return invalidRequest("This operation is not supported on a bucket with ABAC enabled. Use TagResource and UntagResource.")
+	}
+	return nil
+}
+
+func deleteBucketTagging(b *s3Bucket, r *request) (any, error) {
+	if err := b.taggedByResource(); err != nil {
+		return nil, err
+	}
+	return drop(func(b *s3Bucket) { b.Tags = b.Tags[:0] })(b, r)
+}
+
+type abacStatus struct{ Status string }
+
+func getBucketAbac(b *s3Bucket, _ *request) (any, error) {
+	if b.ABAC {
+		return document{"AbacStatus", abacStatus{"Enabled"}}, nil
+	}
+	return document{"AbacStatus", abacStatus{"Disabled"}}, nil
+}
+
+func putBucketAbac(b *s3Bucket, r *request) (any, error) {
+	var in abacStatus
+	if err := decodeXML(r, &in); err != nil {
+		return nil, err
+	}
+	if in.Status != "Enabled" && in.Status != "Disabled" {
+		return nil, malformedXML()
+	}
+	b.ABAC = in.Status == "Enabled"
+	return nil, nil
+}
+
+// The tagging of S3 Control takes and gives single tags, with ABAC or without.
+
+type s3Tags struct {
+	Tags struct{ Tag []tag }
+}
+
+func s3TagResource(b *s3Bucket, r *request) (any, error) {
+	var in s3Tags
+	if err := decodeXML(r, &in); err != nil {
+		return nil, err
+	}
+	merged := slices.Clone(b.Tags)
+	for _, t := range in.Tags.Tag {
+		merged = append(slices.DeleteFunc(merged, func(old tag) bool { return old.Key == t.Key }), t)
+	}
+	if err := checkTags(merged); err != nil {
+		return nil, err
+	}
+	b.Tags = merged
+	r.status = http.StatusNoContent
+	return nil, nil
+}
+
+func s3UntagResource(b *s3Bucket, r *request) (any, error) {
+	keys := r.http.URL.Query()["tagKeys"]
+	b.Tags = slices.DeleteFunc(slices.Clone(b.Tags), func(t tag) bool { return slices.Contains(keys, t.Key) })
+	r.status = http.StatusNoContent
+	return nil, nil
+}
+
+func s3ListTagsForResource(b *s3Bucket, _ *request) (any, error) {
+	var out s3Tags
+	out.Tags.Tag = b.Tags
+	return document{"ListTagsForResourceResult", out}, nil
+}
+
 // putBucketTagging replaces the whole set.
 func putBucketTagging(b *s3Bucket, r *request) (any, error) {
+	if err := b.taggedByResource(); err != nil {
+		return nil, err
+	}
 	var in tagSet
 	if err := decodeXML(r, &in); err != nil {
 		return nil, err

@@ -271,7 +271,26 @@ func (s *Server) answer(ctx context.Context, svc service, r *request, call Call)
 	if !fault.onlyAnswer() {
 		return s.broken(ctx, svc, r, fault)
 	}
+	if fault == Hollow {
+		return hollow(svc, r), None
+	}
 	return a, fault
+}
+
+// hollow is the shell of an answer in the service's protocol.
+func hollow(svc service, r *request) answer {
+	var v any = struct{}{}
+	switch {
+	case r.operation == "GetBucketPolicy":
+		v = nil // the policy is the body
+	case r.service == "s3":
+		v = document{"Hollow", v}
+	}
+	a, err := svc.protocol.answer(r, v)
+	if err != nil {
+		return svc.protocol.fail(r, internal(err))
+	}
+	return a
 }
 
 // broken answers a fault that takes the place of the service's own answer.

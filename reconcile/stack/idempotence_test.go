@@ -18,6 +18,10 @@ func TestSameMeaning(t *testing.T) {
 		return `ecs: {taskDefinitions: [{family: f, networkMode: awsvpc, requiresCompatibilities: [FARGATE], cpu: "1024", memory: "2048",
 			containerDefinitions: [{name: app, image: busybox, ` + container + `}]}]}`
 	}
+	volume := func(more string) string {
+		return `ecs: {taskDefinitions: [{family: f, networkMode: awsvpc, requiresCompatibilities: [FARGATE], cpu: "1024", memory: "2048",
+			volumes: [{name: v` + more + `}], containerDefinitions: [{name: app, image: busybox}]}]}`
+	}
 	size := func(cpu, memory string) string {
 		return `ecs: {taskDefinitions: [{family: f, networkMode: awsvpc, requiresCompatibilities: [FARGATE], cpu: "` + cpu + `", memory: "` + memory + `",
 			containerDefinitions: [{name: app, image: busybox}]}]}`
@@ -38,6 +42,26 @@ func TestSameMeaning(t *testing.T) {
 		name              string
 		is, same, another string
 	}{
+		{
+			"a container's process that is not wrapped",
+			task(`cpu: 0`), task(`linuxParameters: {initProcessEnabled: false}`), task(`linuxParameters: {initProcessEnabled: true}`),
+		},
+		{
+			"a process that is said not to be wrapped",
+			task(`linuxParameters: {initProcessEnabled: false}`), task(`cpu: 0`), task(`linuxParameters: {initProcessEnabled: true}`),
+		},
+		{
+			"a restart policy that is turned off",
+			task(`cpu: 0`), task(`restartPolicy: {enabled: false}`), task(`restartPolicy: {enabled: true}`),
+		},
+		{
+			"no restart policy in the place of one that is turned off",
+			task(`restartPolicy: {enabled: false}`), task(`cpu: 0`), task(`restartPolicy: {enabled: true}`),
+		},
+		{
+			"a volume that is not configured at launch",
+			volume(``), volume(`, configuredAtLaunch: false`), volume(`, configuredAtLaunch: true`),
+		},
 		{
 			"actions in another order",
 			policy(`{Version: "2012-10-17", Statement: [{Effect: Allow, Action: ["s3:GetObject", "s3:PutObject"], Resource: "*"}]}`),

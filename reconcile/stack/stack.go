@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -23,8 +24,10 @@ import (
 	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3control"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	smithyendpoints "github.com/aws/smithy-go/endpoints"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -235,6 +238,11 @@ func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec, keys iam.Keys) [
 		// asked by virtual host, as it wants to be.
 		o.UsePathStyle = o.BaseEndpoint != nil
 	})
+	controlAPI := s3control.NewFromConfig(cfg, func(o *s3control.Options) {
+		if o.BaseEndpoint != nil {
+			o.EndpointResolverV2 = oneName(*o.BaseEndpoint)
+		}
+	})
 	logsAPI := cloudwatchlogs.NewFromConfig(cfg)
 	ecrAPI := awsecr.NewFromConfig(cfg)
 	iamAPI := awsiam.NewFromConfig(cfg)
@@ -243,7 +251,7 @@ func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec, keys iam.Keys) [
 
 	var all []reconcile.Resource
 	for _, want := range s.S3.Buckets {
-		all = append(all, s3.NewBucket(s3API, env, want))
+		all = append(all, s3.NewBucket(s3API, controlAPI, env, want))
 	}
 	for _, want := range s.Logs.LogGroups {
 		all = append(all, logs.NewLogGroup(logsAPI, env, want))
@@ -259,6 +267,19 @@ func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec, keys iam.Keys) [
 		all = append(all, ecs.NewTaskDefinition(ecsAPI, env, want))
 	}
 	return all
+}
+
+// oneName leaves S3 Control's endpoint as it is given. AWS's own has the account
+// in front of its name, and so would the SDK have it with any other, be that an
+// address.
+type oneName string
+
+func (n oneName) ResolveEndpoint(context.Context, s3control.EndpointParameters) (smithyendpoints.Endpoint, error) {
+	uri, err := url.Parse(string(n))
+	if err != nil {
+		return smithyendpoints.Endpoint{}, fmt.Errorf("endpoint url: %w", err)
+	}
+	return smithyendpoints.Endpoint{URI: *uri}, nil
 }
 
 // proveBudget is how long a new key pair gets to become known to AWS.
