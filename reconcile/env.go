@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 // Env is what all resources of a stack have in common.
@@ -21,4 +22,10 @@ type Env struct {
 // spec gives none.
 func (e Env) Tags(want map[string]string) Tags {
 	return Tags{Want: want, Ignore: e.IgnoreTags, Stack: e.Stack}
+}
+
+// ARN is where a resource is; path is IAM's, and "" elsewhere.
+func (e Env) ARN(id spec.ID, path string) *string {
+	arn := id.Kind.ARN(id.Name, path, spec.Identity{Account: e.Account, Partition: e.Partition, Region: e.Region})
+	return &arn
 }

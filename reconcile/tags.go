@@ -1,13 +1,10 @@
 package reconcile
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 const (
@@ -28,10 +25,9 @@ type Tags struct {
 	Ignore []string          // globs over keys that others look after
 	Stack  string            // the value of the mark
 
-	// FoldCase says that the service takes keys that differ in case only for
-	// the same, as IAM does for users and roles: to tag Project replaces
-	// project, and to untag either takes away whichever is there. A live key
-	// that a wanted one equals in this way is then never untagged.
+	// FoldCase says that AWS takes keys that differ in case only for the same
+	// (see [spec.Kind.FoldsTags]). A live key that a wanted one equals in this
+	// way is then never untagged.
 	FoldCase bool
 }
 
@@ -45,43 +41,77 @@ func (e *OwnedError) Error() string {
 	return fmt.Sprintf("belongs to the stack %q by its tag %s; take it out of one of the two specs, or change the tag by hand", e.Owner, Mark)
 }
 
-// Diff compares with the tags that a resource carries. put holds what has to
-// be written, the mark included, and remove the keys that have to go, sorted;
-// both are nil where there is nothing to do. The error is an *OwnedError where
-// live carries the mark of another stack.
+// TagChanges are what has to be written of a resource's tags, and the lines that
+// say so. Services have a call for what is set and another for what goes; Put
+// and Remove are what these two take.
+type TagChanges struct {
+	Put    map[string]string
+	Remove []string // sorted
+	Sets   []Diff
+	Takes  []Diff
+	Lines  []Diff // both, sorted by key
+
+	// Full says that the resource has no room for what is set before what goes
+	// is gone.
+	Full bool
+}
+
+// Changes compares with the tags that a resource carries. The error is an
+// *OwnedError where live carries the mark of another stack.
 //
 // Keys of AWS, of the product and those that Ignore matches are never removed.
 // A key that the spec gives is written even if Ignore matches it.
-func (t Tags) Diff(live map[string]string) (put map[string]string, remove []string, diffs []Diff, err error) {
+func (t Tags) Changes(live map[string]string) (TagChanges, error) {
 	if owner, ok := live[Mark]; ok && owner != t.Stack {
-		return nil, nil, nil, &OwnedError{Owner: owner}
+		return TagChanges{}, &OwnedError{Owner: owner}
 	}
+	var c TagChanges
 	want := t.Create()
 	for _, key := range sortedKeys(want, live) {
 		before, has := live[key]
 		after, wanted := want[key]
 		d := Diff{Path: join("tags", key)}
+		if has {
+			d.Before = before
+		}
 		switch {
 		case wanted && has && before == after:
 			continue
 		case wanted:
-			if put == nil {
-				put = make(map[string]string)
+			if c.Put == nil {
+				c.Put = make(map[string]string)
 			}
-			put[key] = after
+			c.Put[key] = after
 			d.After = after
-		case t.FoldCase && t.replaces(want, key): // gone by the write of the other spelling
+			c.Sets = append(c.Sets, d)
+		case t.FoldCase && folds(want, key): // gone by the write of the other spelling
+			c.Sets = append(c.Sets, d)
 		case t.Want == nil || t.keeps(key):
 			continue
 		default:
-			remove = append(remove, key)
+			c.Remove = append(c.Remove, key)
+			c.Takes = append(c.Takes, d)
 		}
-		if has {
-			d.Before = before
-		}
-		diffs = append(diffs, d)
+		c.Lines = append(c.Lines, d)
 	}
-	return put, remove, diffs, nil
+	carried := len(c.Put)
+	for key := range live {
+		if _, written := c.Put[key]; !written && !ofAWS(key) && !(t.FoldCase && folds(c.Put, key)) {
+			carried++
+		}
+	}
+	c.Full = carried > maxTags
+	return c, nil
+}
+
+// folds says whether a key is one of tags in any case.
+func folds(tags map[string]string, key string) bool {
+	for other := range tags {
+		if strings.EqualFold(other, key) {
+			return true
+		}
+	}
+	return false
 }
 
 // Create returns every tag that a create call has to carry, the mark included.
@@ -116,16 +146,6 @@ func (t Tags) keeps(key string) bool {
 		slices.ContainsFunc(t.Ignore, func(glob string) bool { return Glob(glob, key) })
 }
 
-// replaces says whether a wanted key is key in another case.
-func (t Tags) replaces(want map[string]string, key string) bool {
-	for other := range want {
-		if strings.EqualFold(other, key) {
-			return true
-		}
-	}
-	return false
-}
-
 // ofAWS says whether a key is reserved. AWS reserves the prefix in any mix of
 // upper and lower case.
 func ofAWS(key string) bool {
@@ -137,61 +157,4 @@ func sortedKeys[V any](a, b map[string]V) []string {
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(keys)
 	return slices.Compact(keys)
-}
-
-// TagCalls are the calls by which a service writes a resource's tags.
-type TagCalls struct {
-	Tag, Untag string // their names, such as iam:TagRole
-
-	Put    func(context.Context, map[string]string) error
-	Remove func(ctx context.Context, keys []string) error
-}
-
-// Steps are the steps from the tags that a resource carries to those that it
-// should carry. New tags come before old ones go, so that a policy that looks
-// at a tag which is replaced by another finds one of them at any time. A
-// resource that has no room for that is untagged first: tagged first, it would
-// meet AWS's limit on every run. The error is that of Diff.
-func (t Tags) Steps(id spec.ID, live map[string]string, calls TagCalls) ([]Step, error) {
-	put, remove, diffs, err := t.Diff(live)
-	if err != nil {
-		return nil, err
-	}
-	var sets, takes []Diff
-	for _, d := range diffs {
-		if slices.ContainsFunc(remove, func(key string) bool { return d.Path == join("tags", key) }) {
-			takes = append(takes, d)
-		} else {
-			sets = append(sets, d)
-		}
-	}
-	var steps []Step
-	if len(put) > 0 {
-		steps = append(steps, Step{
-			Call: calls.Tag, Does: "tag " + id.String(), Diffs: sets,
-			Do: func(ctx context.Context) error { return calls.Put(ctx, put) },
-		})
-	}
-	if len(remove) > 0 {
-		steps = append(steps, Step{
-			Call: calls.Untag, Does: "untag " + id.String(), Diffs: takes,
-			Do: func(ctx context.Context) error { return calls.Remove(ctx, remove) },
-		})
-	}
-	if t.count(live, put) > maxTags {
-		slices.Reverse(steps)
-	}
-	return steps, nil
-}
-
-// count is how many tags a resource carries once put is written to it.
-func (t Tags) count(live, put map[string]string) int {
-	n := len(put)
-	for key := range live {
-		_, written := put[key]
-		if !written && !ofAWS(key) && !(t.FoldCase && t.replaces(put, key)) {
-			n++
-		}
-	}
-	return n
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
-func TestTagsDiff(t *testing.T) {
+func TestTagsChanges(t *testing.T) {
 	t.Parallel()
 	const stack = "churn/dev"
 	type tags = map[string]string
@@ -121,18 +121,18 @@ func TestTagsDiff(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			tags := reconcile.Tags{Want: test.want, Ignore: test.ignore, Stack: stack}
-			put, remove, diffs, err := tags.Diff(test.live)
+			c, err := tags.Changes(test.live)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(test.put, put); d != "" {
+			if d := cmp.Diff(test.put, c.Put); d != "" {
 				t.Errorf("put: %s", d)
 			}
-			if d := cmp.Diff(test.remove, remove); d != "" {
+			if d := cmp.Diff(test.remove, c.Remove); d != "" {
 				t.Errorf("remove: %s", d)
 			}
-			if d := cmp.Diff(test.diffs, diffs); d != "" {
-				t.Errorf("diffs: %s", d)
+			if d := cmp.Diff(test.diffs, c.Lines); d != "" {
+				t.Errorf("lines: %s", d)
 			}
 		})
 	}
@@ -141,13 +141,13 @@ func TestTagsDiff(t *testing.T) {
 func TestTagsOwned(t *testing.T) {
 	t.Parallel()
 	tags := reconcile.Tags{Want: map[string]string{"a": "1"}, Stack: "churn/dev"}
-	put, remove, diffs, err := tags.Diff(map[string]string{reconcile.Mark: "churn/prod"})
+	c, err := tags.Changes(map[string]string{reconcile.Mark: "churn/prod"})
 	owned, ok := errors.AsType[*reconcile.OwnedError](err)
 	if !ok || owned.Owner != "churn/prod" {
 		t.Errorf("error %v, want an OwnedError of churn/prod", err)
 	}
-	if put != nil || remove != nil || diffs != nil {
-		t.Errorf("somebody else's resource would be touched: %v, %v, %v", put, remove, diffs)
+	if d := cmp.Diff(reconcile.TagChanges{}, c); d != "" {
+		t.Errorf("somebody else's resource would be touched: %s", d)
 	}
 }
 
@@ -162,8 +162,8 @@ func TestTagsCreate(t *testing.T) {
 		t.Errorf("the spec's own map was changed: %v", want)
 	}
 	// What a create call carries leaves nothing to do.
-	if put, remove, _, err := tags.Diff(tags.Create()); put != nil || remove != nil || err != nil {
-		t.Errorf("after create: put %v, remove %v, %v", put, remove, err)
+	if c, err := tags.Changes(tags.Create()); c.Lines != nil || err != nil {
+		t.Errorf("after create: %v, %v", c, err)
 	}
 }
 
@@ -192,9 +192,9 @@ func TestTagsWhole(t *testing.T) {
 			if d := cmp.Diff(test.all, whole); d != "" {
 				t.Error(d)
 			}
-			// Writing all of them is what Diff asks for, key by key.
-			if put, remove, _, err := tags.Diff(whole); put != nil || remove != nil || err != nil {
-				t.Errorf("after writing them: put %v, remove %v, %v", put, remove, err)
+			// Writing all of them is what Changes asks for, key by key.
+			if c, err := tags.Changes(whole); c.Lines != nil || err != nil {
+				t.Errorf("after writing them: %v, %v", c, err)
 			}
 		})
 	}
@@ -269,32 +269,33 @@ func TestTagSteps(t *testing.T) {
 			t.Parallel()
 			live := maps.Clone(test.live)
 			most := len(live)
-			written := reconcile.TagCalls{
-				Tag: "tag", Untag: "untag",
-				Put: func(_ context.Context, put map[string]string) error {
-					for key, value := range put {
+			tags := reconcile.Tags{Want: test.want, Stack: stack, FoldCase: test.foldCase}
+			c, err := tags.Changes(test.live)
+			if err != nil {
+				t.Fatal(err)
+			}
+			steps := reconcile.Steps{For: spec.ID{Kind: spec.Role, Name: "r"}}
+			steps.Tag(c,
+				"tag", func(context.Context) error {
+					for key, value := range c.Put {
 						if test.foldCase {
 							maps.DeleteFunc(live, func(old, _ string) bool { return strings.EqualFold(old, key) })
 						}
 						live[key] = value
 					}
-					most = max(most, len(live))
+					ours := maps.Clone(live)
+					delete(ours, "aws:cloudformation:stack-name")
+					most = max(most, len(ours))
 					return nil
 				},
-				Remove: func(_ context.Context, keys []string) error {
-					for _, key := range keys {
+				"untag", func(context.Context) error {
+					for _, key := range c.Remove {
 						maps.DeleteFunc(live, func(old, _ string) bool { return old == key || test.foldCase && strings.EqualFold(old, key) })
 					}
 					return nil
-				},
-			}
-			tags := reconcile.Tags{Want: test.want, Stack: stack, FoldCase: test.foldCase}
-			steps, err := tags.Steps(spec.ID{Kind: spec.Role, Name: "r"}, test.live, written)
-			if err != nil {
-				t.Fatal(err)
-			}
+				})
 			var calls []string
-			for _, s := range steps {
+			for _, s := range steps.List {
 				call := s.Call
 				for _, d := range s.Diffs {
 					call += " " + d.Path
@@ -310,12 +311,9 @@ func TestTagSteps(t *testing.T) {
 			if most > 50 {
 				t.Errorf("%d tags at a time", most)
 			}
-			if put, remove, _, err := tags.Diff(live); put != nil || remove != nil || err != nil {
-				t.Errorf("after the calls: put %v, remove %v, %v", put, remove, err)
+			if c, err := tags.Changes(live); c.Lines != nil || err != nil {
+				t.Errorf("after the calls: %v, %v", c.Lines, err)
 			}
 		})
-	}
-	if _, err := (reconcile.Tags{Stack: stack}).Steps(spec.ID{}, tags{reconcile.Mark: "other/dev"}, reconcile.TagCalls{}); err == nil {
-		t.Error("another stack's resource is tagged")
 	}
 }

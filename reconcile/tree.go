@@ -11,10 +11,10 @@ import (
 
 // Compare lists the leaves at which two normalised trees differ, under path
 // and sorted by path, numbers within it by value ("[2]" before "[10]"). A tree
-// is made of map[string]any, []any, string, bool, numbers (int, int32, int64,
-// float64, json.Number) and nil. nil is "absent", which a key that is not
-// there is too; it is not the same as empty. Numbers are compared by value,
-// whatever their type.
+// is made of map[string]any, []any, [Keyed], [Leaf], string, bool, numbers (int,
+// int32, int64, float64, json.Number) and nil. nil is "absent", which a key that
+// is not there is too; it is not the same as empty. Numbers are compared by
+// value, whatever their type.
 //
 // Elements of a list are matched by what they are called where every element
 // on both sides is an object that has a "name", or else an "id", "ID", "key"
@@ -26,35 +26,88 @@ import (
 // whatever comes or goes; only an empty one is a leaf itself. Where a value
 // changes its type, as from a list to a string, it is one line with both.
 func Compare(path string, before, after any) []Diff {
-	diffs := compare(nil, path, before, after)
-	slices.SortStableFunc(diffs, func(a, b Diff) int { return natural(a.Path, b.Path) })
+	lines := compare(nil, path, before, after)
+	slices.SortStableFunc(lines, func(a, b line) int { return natural(a.at, b.at) })
+	var diffs []Diff
+	for _, l := range lines {
+		diffs = append(diffs, l.Diff)
+	}
 	return diffs
 }
 
-func compare(diffs []Diff, path string, before, after any) []Diff {
-	if beforeMap, afterMap, ok := both[map[string]any](before, after); ok {
-		for _, key := range sortedKeys(beforeMap, afterMap) {
-			diffs = compare(diffs, join(path, key), beforeMap[key], afterMap[key])
-		}
-		return diffs
+// Keyed is a list without order: its elements by what they are called.
+type Keyed map[string]any
+
+// Set is a list of texts without order.
+func Set[T ~string](texts []T) Keyed {
+	set := make(Keyed, len(texts))
+	for _, t := range texts {
+		set[string(t)] = string(t)
 	}
-	if beforeList, afterList, ok := both[[]any](before, after); ok {
-		beforeNamed, afterNamed := named(beforeList, afterList)
-		for _, key := range sortedKeys(beforeNamed, afterNamed) {
-			diffs = compare(diffs, path+"["+key+"]", beforeNamed[key], afterNamed[key])
+	return set
+}
+
+// A Leaf is a part of a tree with a meaning of its own, such as a policy
+// document.
+type Leaf interface {
+	// Value is the part as a plain tree, for a line that shows all of it.
+	Value() any
+	// Lines lists where after, of the same type, differs, under path. They
+	// keep their order.
+	Lines(path string, after Leaf) []Diff
+}
+
+// A line is a Diff and the path that it is sorted by.
+type line struct {
+	Diff
+	at string
+}
+
+func compare(lines []line, path string, before, after any) []line {
+	if b, a, ok := both[map[string]any](before, after); ok {
+		for _, key := range sortedKeys(b, a) {
+			lines = compare(lines, join(path, key), b[key], a[key])
 		}
-		return diffs
+		return lines
+	}
+	if b, a, ok := both[Keyed](before, after); ok {
+		return compareKeyed(lines, path, b, a)
+	}
+	if b, a, ok := both[[]any](before, after); ok {
+		beforeNamed, afterNamed := named(b, a)
+		return compareKeyed(lines, path, beforeNamed, afterNamed)
+	}
+	beforeLeaf, isBefore := before.(Leaf)
+	afterLeaf, isAfter := after.(Leaf)
+	if isBefore && isAfter {
+		for _, d := range beforeLeaf.Lines(path, afterLeaf) {
+			lines = append(lines, line{d, path})
+		}
+		return lines
+	}
+	if isBefore {
+		before = beforeLeaf.Value()
+	}
+	if isAfter {
+		after = afterLeaf.Value()
 	}
 	if sameLeaf(before, after) {
-		return diffs
+		return lines
 	}
-	return append(diffs, Diff{Path: path, Before: before, After: after})
+	return append(lines, line{Diff{Path: path, Before: before, After: after}, path})
+}
+
+func compareKeyed(lines []line, path string, before, after Keyed) []line {
+	for _, key := range sortedKeys(before, after) {
+		lines = compare(lines, path+"["+key+"]", before[key], after[key])
+	}
+	return lines
 }
 
 // both returns the two values as containers of one type. An absent side counts
 // as an empty one, but for the sake of the leaf that an empty container is,
 // not where the other side is empty too.
-func both[T map[string]any | []any](before, after any) (b, a T, ok bool) {
+func both[T map[string]any | Keyed | []any](before, after any) (b, a T, ok bool) {
 	b, isB := before.(T)
 	a, isA := after.(T)
 	switch {
@@ -69,7 +122,7 @@ func both[T map[string]any | []any](before, after any) (b, a T, ok bool) {
 }
 
 // named turns two lists into maps by the name of the elements, or by position.
-func named(before, after []any) (b, a map[string]any) {
+func named(before, after []any) (b, a Keyed) {
 	for _, field := range []string{"name", "id", "ID", "key", "Sid"} {
 		b, okB := by(field, before)
 		a, okA := by(field, after)
@@ -80,8 +133,8 @@ func named(before, after []any) (b, a map[string]any) {
 	return positions(before), positions(after)
 }
 
-func by(field string, list []any) (map[string]any, bool) {
-	elements := make(map[string]any, len(list))
+func by(field string, list []any) (Keyed, bool) {
+	elements := make(Keyed, len(list))
 	for _, element := range list {
 		object, _ := element.(map[string]any)
 		name, _ := object[field].(string)
@@ -93,8 +146,8 @@ func by(field string, list []any) (map[string]any, bool) {
 	return elements, true
 }
 
-func positions(list []any) map[string]any {
-	elements := make(map[string]any, len(list))
+func positions(list []any) Keyed {
+	elements := make(Keyed, len(list))
 	for i, element := range list {
 		elements[strconv.Itoa(i)] = element
 	}

@@ -139,15 +139,15 @@ func (b *binder) spec(root *node) *Spec {
 	b.checkVariables(root)
 	b.readStackTags(root)
 
-	s.S3.Buckets = collect(b, Bucket, b.checkBucket)
-	s.Logs.LogGroups = collect(b, LogGroup, b.checkLogGroup)
-	s.ECR.Repositories = collect(b, Repository, b.checkRepository)
-	s.IAM.OIDCProviders = collect(b, OIDCProvider, b.checkOIDCProvider)
-	s.IAM.Policies = collect(b, Policy, b.checkPolicy)
-	s.IAM.Roles = collect(b, Role, b.checkRole)
-	s.IAM.Users = collect(b, User, b.checkUser)
-	s.ECS.Clusters = collect(b, Cluster, b.checkCluster)
-	s.ECS.TaskDefinitions = collect(b, TaskDefinition, b.checkTaskDefinition)
+	s.S3.Buckets = collect(b, s, Bucket, b.checkBucket)
+	s.Logs.LogGroups = collect(b, s, LogGroup, b.checkLogGroup)
+	s.ECR.Repositories = collect(b, s, Repository, b.checkRepository)
+	s.IAM.OIDCProviders = collect(b, s, OIDCProvider, b.checkOIDCProvider)
+	s.IAM.Policies = collect(b, s, Policy, b.checkPolicy)
+	s.IAM.Roles = collect(b, s, Role, b.checkRole)
+	s.IAM.Users = collect(b, s, User, b.checkUser)
+	s.ECS.Clusters = collect(b, s, Cluster, b.checkCluster)
+	s.ECS.TaskDefinitions = collect(b, s, TaskDefinition, b.checkTaskDefinition)
 	b.checkSinks(s.IAM.Users)
 
 	s.Outputs = b.outputs(root)
@@ -158,8 +158,9 @@ func (b *binder) spec(root *node) *Spec {
 // collect decodes and checks the resources of a kind.
 func collect[T any, P interface {
 	*T
+	Resource
 	meta() *Meta
-}](b *binder, kind Kind, check func(*node, P),
+}](b *binder, s *Spec, kind Kind, check func(*node, P),
 ) []T {
 	var of []*resource
 	for _, r := range b.resources {
@@ -177,6 +178,7 @@ func collect[T any, P interface {
 		r.meta = P(&list[i]).meta()
 		r.meta.Tags = b.tags(r, r.meta.Tags)
 		check(r.node, &list[i])
+		s.resources = append(s.resources, P(&list[i]))
 	}
 	b.current = nil
 	return list
@@ -184,81 +186,64 @@ func collect[T any, P interface {
 
 // declare makes every resource known by its address.
 func (b *binder) declare(root *node) {
-	for _, c := range collections() {
-		section := root.field(c.section)
-		list := section.field(c.list)
+	for _, k := range kinds {
+		section := root.field(k.section)
+		list := section.field(k.list)
 		if section != nil && section.bad {
-			b.incomplete[c.kind] = true
+			b.incomplete[k.Kind] = true
 		}
 		if list == nil || list.isNull() {
 			continue
 		}
-		if !b.want(list, sequence, c.section+"."+c.list) {
-			b.incomplete[c.kind] = true
+		if !b.want(list, sequence, k.section+"."+k.list) {
+			b.incomplete[k.Kind] = true
 			continue
 		}
 		for _, item := range list.items {
-			if !b.want(item, mapping, c.section+"."+c.list) {
-				b.incomplete[c.kind] = true
+			if !b.want(item, mapping, k.section+"."+k.list) {
+				b.incomplete[k.Kind] = true
 				continue
 			}
-			b.declareOne(c, item)
+			b.declareOne(k, item)
 		}
 	}
 }
 
-func (b *binder) declareOne(c collection, item *node) {
-	r := &resource{id: ID{Kind: c.kind}, node: item, path: "/", needs: make(map[ID]*node)}
+func (b *binder) declareOne(k kind, item *node) {
+	r := &resource{id: ID{Kind: k.Kind}, node: item, path: "/", needs: make(map[ID]*node)}
 	b.resources = append(b.resources, r)
 	b.naming = true
 	defer func() { b.naming = false }()
-	if n := item.field("path"); n != nil && !n.isNull() && slices.Contains([]Kind{Policy, Role, User}, c.kind) {
+	if n := item.field("path"); n != nil && !n.isNull() && strings.Contains(k.arn, "{path}") {
 		if path, ok := b.text(n); ok {
 			r.path = path
 		}
 	}
-	name, ok := b.nameOf(c, item)
+	name, ok := b.nameOf(k, item)
 	if !ok {
-		b.incomplete[c.kind] = true
+		b.incomplete[k.Kind] = true
 		return
 	}
 	r.id.Name = name
 	taken := r.id
-	if c.section == "iam" && c.kind != OIDCProvider {
+	if k.foldsName {
 		taken.Name = strings.ToLower(name)
 	}
 	if other := b.taken[taken]; other != nil {
-		line, _ := other.node.get(c.name).place()
+		line, _ := other.node.get(k.name).place()
 		if other.id == r.id {
-			b.errorf(item.get(c.name), "a second %s; the first is at %s:%d", r.id, other.node.src.name, line)
+			b.errorf(item.get(k.name), "a second %s; the first is at %s:%d", r.id, other.node.src.name, line)
 		} else {
-			b.errorf(item.get(c.name), "%s and %s at %s:%d differ in case only; IAM takes them for the same", r.id, other.id, other.node.src.name, line)
+			b.errorf(item.get(k.name), "%s and %s at %s:%d differ in case only; IAM takes them for the same", r.id, other.id, other.node.src.name, line)
 		}
 		return
 	}
 	b.taken[taken] = r
 	b.declared[r.id] = r
-	if key := item.field("accessKey"); c.kind == User && key != nil && !key.isNull() {
+	if key := item.field("accessKey"); k.Kind == User && key != nil && !key.isNull() {
 		id := ID{AccessKey, name}
 		b.declared[id] = &resource{id: id, node: item}
 	}
-}
-
-// attributes lists what can be said of a kind after ADDRESS and a dot.
-func attributes(kind Kind) []string {
-	switch kind {
-	case OIDCProvider:
-		return []string{"name", "arn", "url"}
-	case Repository:
-		return []string{"name", "arn", "uri"}
-	case User:
-		return []string{"name", "arn", "accessKeyId", "secretAccessKey"}
-	case AccessKey:
-		return []string{"name", "accessKeyId", "secretAccessKey"}
-	case TaskDefinition:
-		return []string{"name", "family", "arn", "revision"}
-	}
-	return []string{"name", "arn"}
 }
 
 // attributeOf is an attribute of a declared resource; not ok where a user has
@@ -285,29 +270,9 @@ func (b *binder) attributeOf(r *resource, attr string) value {
 	return v
 }
 
-// arn is a resource's ARN, "" where only AWS knows it or there is none. A log
-// group's is without the ":*" that some of the API appends.
+// arn is a resource's ARN, "" where only AWS knows it or there is none.
 func (b *binder) arn(r *resource) string {
-	name := r.id.Name
-	switch r.id.Kind {
-	case Bucket:
-		return fmt.Sprintf("arn:%s:s3:::%s", b.partition, name)
-	case LogGroup:
-		return fmt.Sprintf("arn:%s:logs:%s:%s:log-group:%s", b.partition, b.region, b.account, name)
-	case Repository:
-		return fmt.Sprintf("arn:%s:ecr:%s:%s:repository/%s", b.partition, b.region, b.account, name)
-	case OIDCProvider:
-		return fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", b.partition, b.account, name)
-	case Policy:
-		return fmt.Sprintf("arn:%s:iam::%s:policy%s%s", b.partition, b.account, r.path, name)
-	case Role:
-		return fmt.Sprintf("arn:%s:iam::%s:role%s%s", b.partition, b.account, r.path, name)
-	case User:
-		return fmt.Sprintf("arn:%s:iam::%s:user%s%s", b.partition, b.account, r.path, name)
-	case Cluster:
-		return fmt.Sprintf("arn:%s:ecs:%s:%s:cluster/%s", b.partition, b.region, b.account, name)
-	}
-	return ""
+	return r.id.Kind.ARN(r.id.Name, r.path, Identity{Account: b.account, Partition: b.partition, Region: b.region})
 }
 
 // connect turns what was recorded into sorted needs and refuses circles.

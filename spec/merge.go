@@ -5,29 +5,6 @@ import (
 	"strings"
 )
 
-// A collection is a list of resources in the spec.
-type collection struct {
-	kind    Kind
-	section string
-	list    string
-	name    string // the field that names a resource
-}
-
-// collections lists them in report order.
-func collections() []collection {
-	return []collection{
-		{Bucket, "s3", "buckets", "name"},
-		{LogGroup, "logs", "logGroups", "name"},
-		{Repository, "ecr", "repositories", "name"},
-		{OIDCProvider, "iam", "oidcProviders", "url"},
-		{Policy, "iam", "policies", "name"},
-		{Role, "iam", "roles", "name"},
-		{User, "iam", "users", "name"},
-		{Cluster, "ecs", "clusters", "name"},
-		{TaskDefinition, "ecs", "taskDefinitions", "family"},
-	}
-}
-
 // merge lays copies of the files over one another, the base undermost.
 func (b *binder) merge() *node {
 	root := b.file.layers[0].clone()
@@ -120,9 +97,7 @@ func (b *binder) overlayMap(base, upper *node, resolve bool) {
 func (b *binder) overlaySection(section string, base, upper *node) {
 	for _, f := range upper.fields {
 		below := base.field(f.key.text)
-		i := slices.IndexFunc(collections(), func(c collection) bool {
-			return c.section == section && c.list == f.key.text
-		})
+		i := slices.IndexFunc(kinds, func(k kind) bool { return k.section == section && k.list == f.key.text })
 		switch {
 		case below == nil:
 			base.set(f)
@@ -131,22 +106,22 @@ func (b *binder) overlaySection(section string, base, upper *node) {
 		case i < 0 || below.kind != sequence || f.value.kind != sequence:
 			base.set(f)
 		default:
-			b.overlayList(collections()[i], below, f.value)
+			b.overlayList(kinds[i], below, f.value)
 		}
 	}
 }
 
-func (b *binder) overlayList(c collection, base, upper *node) {
+func (b *binder) overlayList(k kind, base, upper *node) {
 	byName := make(map[string]int)
 	for i, item := range base.items {
-		if name, ok := b.nameOf(c, item); ok {
+		if name, ok := b.nameOf(k, item); ok {
 			if _, twice := byName[name]; !twice {
 				byName[name] = i
 			}
 		}
 	}
 	for _, item := range upper.items {
-		name, ok := b.nameOf(c, item)
+		name, ok := b.nameOf(k, item)
 		i, below := byName[name]
 		if !ok || !below {
 			base.items = append(base.items, item)
@@ -174,16 +149,16 @@ func overlayResource(base, upper *node) *node {
 }
 
 // nameOf is the name of a resource, false where it has none that is usable.
-func (b *binder) nameOf(c collection, item *node) (string, bool) {
-	n := item.field(c.name)
+func (b *binder) nameOf(k kind, item *node) (string, bool) {
+	n := item.field(k.name)
 	if n == nil || n.kind != scalar || n.isNull() {
 		return "", false
 	}
 	b.naming = true
 	defer func() { b.naming = false }()
 	name, ok := b.text(n)
-	if c.kind == OIDCProvider {
-		name = issuer(name)
+	if k.spelled != nil {
+		name = k.spelled(name)
 	}
 	return name, ok
 }

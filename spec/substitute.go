@@ -377,9 +377,9 @@ func (x *expander) attribute(at int, expr string) value {
 		x.report(at, "a name, a path or a key cannot refer to a resource; use a variable for what they share")
 		return value{}
 	}
-	attrs := attributes(id.Kind)
+	attrs := id.Kind.row().attributes
 	if whole, err := ParseID(expr); err == nil && x.declared[whole] != nil && x.declared[id] == nil || attr == "" {
-		x.report(at, "%s: an attribute is missing; there are %s", expr, oneOf(attributes(whole.Kind)))
+		x.report(at, "%s: an attribute is missing; there are %s", expr, oneOf(whole.Kind.row().attributes))
 		return value{}
 	}
 	r := x.declared[id]

@@ -116,9 +116,9 @@ func foreignReference(expr string) string {
 	}
 	for of, section := range terraformTypes() {
 		if head == of {
-			for _, c := range collections() {
+			for _, c := range kinds {
 				if c.section+"."+c.list == section {
-					return fmt.Sprintf("; a resource goes by its address and the name that it has in AWS: ${%s/NAME.arn}", c.kind)
+					return fmt.Sprintf("; a resource goes by its address and the name that it has in AWS: ${%s/NAME.arn}", c.Kind)
 				}
 			}
 		}

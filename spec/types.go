@@ -3,6 +3,7 @@ package spec
 import (
 	"time"
 
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -34,6 +35,8 @@ type Spec struct {
 	IAM     IAM      `yaml:"iam"`
 	ECS     ECS      `yaml:"ecs"`
 	Outputs []Output `yaml:"outputs"` // sorted by name
+
+	resources []Resource
 }
 
 // Stack is the value of the ownership mark: PROJECT/ENVIRONMENT.
@@ -76,6 +79,42 @@ type Meta struct {
 
 func (m *Meta) meta() *Meta { return m }
 
+// Common is what a resource has in common with every other one.
+func (m Meta) Common() Meta { return m }
+
+// A Resource is what a spec declares under an address.
+type Resource interface {
+	ID() ID
+	Common() Meta
+}
+
+// ID is the bucket's address.
+func (r S3Bucket) ID() ID { return ID{Bucket, r.Name} }
+
+// ID is the log group's address.
+func (r LogsLogGroup) ID() ID { return ID{LogGroup, r.Name} }
+
+// ID is the repository's address.
+func (r ECRRepository) ID() ID { return ID{Repository, r.Name} }
+
+// ID is the provider's address.
+func (r IAMOIDCProvider) ID() ID { return ID{OIDCProvider, r.URL} }
+
+// ID is the policy's address.
+func (r IAMPolicy) ID() ID { return ID{Policy, r.Name} }
+
+// ID is the role's address.
+func (r IAMRole) ID() ID { return ID{Role, r.Name} }
+
+// ID is the user's address.
+func (r IAMUser) ID() ID { return ID{User, r.Name} }
+
+// ID is the cluster's address.
+func (r ECSCluster) ID() ID { return ID{Cluster, r.Name} }
+
+// ID is the task definition's address.
+func (r ECSTaskDefinition) ID() ID { return ID{TaskDefinition, r.Family} }
+
 // S3Bucket is a bucket. It is created in the spec's region.
 type S3Bucket struct {
 	Meta              `yaml:",inline"`
@@ -91,9 +130,10 @@ type S3Bucket struct {
 
 // S3Encryption is a bucket's default encryption.
 type S3Encryption struct {
-	SSEAlgorithm     string  `yaml:"sseAlgorithm" required:"true" enum:"AES256 aws:kms aws:kms:dsse"` // AES256: keys of S3
-	KMSMasterKeyID   *string `yaml:"kmsMasterKeyID"`                                                  // an ARN; left out: the AWS-managed key
-	BucketKeyEnabled *bool   `yaml:"bucketKeyEnabled"`                                                // one call to KMS for many objects; left out: not managed
+	SSEAlgorithm           string   `yaml:"sseAlgorithm" required:"true" enum:"AES256 aws:kms aws:kms:dsse"` // AES256: keys of S3
+	KMSMasterKeyID         *string  `yaml:"kmsMasterKeyID"`                                                  // an ARN; left out: the AWS-managed key
+	BucketKeyEnabled       *bool    `yaml:"bucketKeyEnabled"`                                                // one call to KMS for many objects; left out: not managed
+	BlockedEncryptionTypes []string `yaml:"blockedEncryptionTypes" enum:"NONE SSE-C"`                        // encryption that no new object may have; NONE, alone: none is blocked; left out: not managed
 }
 
 // S3PublicAccessBlock holds the four switches; each one left out is false, as
@@ -107,23 +147,25 @@ type S3PublicAccessBlock struct {
 
 // LogsLogGroup is a CloudWatch log group.
 type LogsLogGroup struct {
-	Meta            `yaml:",inline"`
-	Name            string  `yaml:"name" required:"true"`                                                                                              // cannot change
-	RetentionInDays *int32  `yaml:"retentionInDays" enum:"never 1 2 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653"` // never, which is 0 once loaded: events do not expire
-	KMSKeyID        *string `yaml:"kmsKeyId"`                                                                                                          // an ARN; "": no key
-	LogGroupClass   string  `yaml:"logGroupClass" enum:"STANDARD INFREQUENT_ACCESS DELIVERY"`                                                          // cannot change
+	Meta                      `yaml:",inline"`
+	Name                      string  `yaml:"name" required:"true"`                                                                                              // cannot change
+	RetentionInDays           *int32  `yaml:"retentionInDays" enum:"never 1 2 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653"` // never, which is 0 once loaded: events do not expire
+	KMSKeyID                  *string `yaml:"kmsKeyId"`                                                                                                          // an ARN; "": no key
+	DeletionProtectionEnabled *bool   `yaml:"deletionProtectionEnabled"`                                                                                         // true: AWS refuses to delete the group
+	LogGroupClass             string  `yaml:"logGroupClass" enum:"STANDARD INFREQUENT_ACCESS DELIVERY"`                                                          // cannot change
 }
 
 // ECRRepository is an image repository.
 type ECRRepository struct {
-	Meta               `yaml:",inline"`
-	Name               string         `yaml:"name" required:"true"`                        // cannot change
-	ImageTagMutability string         `yaml:"imageTagMutability" enum:"MUTABLE IMMUTABLE"` // whether a tag can be moved to another image
-	ScanOnPush         *bool          `yaml:"scanOnPush"`                                  // look for known vulnerabilities in each pushed image
-	Encryption         *ECREncryption `yaml:"encryption"`                                  // cannot change
-	LifecyclePolicy    Document       `yaml:"lifecyclePolicy"`                             // which images expire; {}: none
-	Policy             Document       `yaml:"policy"`                                      // who else may pull and push; {}: none
-	ForceDelete        bool           `yaml:"forceDelete"`                                 // a permission to the product, no property of AWS
+	Meta                               `yaml:",inline"`
+	Name                               string                                       `yaml:"name" required:"true"`                                                                        // cannot change
+	ImageTagMutability                 string                                       `yaml:"imageTagMutability" enum:"MUTABLE IMMUTABLE MUTABLE_WITH_EXCLUSION IMMUTABLE_WITH_EXCLUSION"` // whether a tag can be moved to another image
+	ImageTagMutabilityExclusionFilters []ecrtypes.ImageTagMutabilityExclusionFilter `yaml:"imageTagMutabilityExclusionFilters"`                                                          // wildcards over tags that the opposite holds for, with one of the two …_WITH_EXCLUSION
+	ScanOnPush                         *bool                                        `yaml:"scanOnPush"`                                                                                  // look for known vulnerabilities in each pushed image
+	Encryption                         *ECREncryption                               `yaml:"encryption"`                                                                                  // cannot change
+	LifecyclePolicy                    Document                                     `yaml:"lifecyclePolicy"`                                                                             // which images expire; {}: none
+	Policy                             Document                                     `yaml:"policy"`                                                                                      // who else may pull and push; {}: none
+	ForceDelete                        bool                                         `yaml:"forceDelete"`                                                                                 // a permission to the product, no property of AWS
 }
 
 // ECREncryption is a repository's encryption at rest.
@@ -248,18 +290,22 @@ type ECSCluster struct {
 // spec says.
 type ECSTaskDefinition struct {
 	Meta                    `yaml:",inline"`
-	Family                  string                         `yaml:"family" required:"true"`                     // cannot change
-	NetworkMode             string                         `yaml:"networkMode" enum:"none bridge awsvpc host"` // FARGATE wants awsvpc
-	RequiresCompatibilities []ecstypes.Compatibility       `yaml:"requiresCompatibilities"`                    // what ECS checks the definition for
-	CPU                     string                         `yaml:"cpu"`                                        // "512", "0.5 vCPU"
-	Memory                  string                         `yaml:"memory"`                                     // "1024", "1 GB"
-	ExecutionRole           *string                        `yaml:"executionRole"`                              // what pulls the image and writes logs: a role of this spec by name or any by ARN, resolved to an ARN; "": none
-	TaskRole                *string                        `yaml:"taskRole"`                                   // what the containers work with: a role of this spec by name or any by ARN, resolved to an ARN; "": none
-	RuntimePlatform         *ecstypes.RuntimePlatform      `yaml:"runtimePlatform"`                            // operating system and processor
-	EphemeralStorage        *ecstypes.EphemeralStorage     `yaml:"ephemeralStorage"`                           // beyond the 20 GiB of every task on Fargate
-	Volumes                 []ecstypes.Volume              `yaml:"volumes"`                                    // empty: none
-	ContainerDefinitions    []ecstypes.ContainerDefinition `yaml:"containerDefinitions" required:"true"`       // at least one, one of them essential
-	Ignore                  []string                       `yaml:"ignore"`                                     // paths left as they are live, like containerDefinitions.*.image
+	Family                  string                                       `yaml:"family" required:"true"`                     // cannot change
+	NetworkMode             string                                       `yaml:"networkMode" enum:"none bridge awsvpc host"` // FARGATE wants awsvpc
+	PIDMode                 string                                       `yaml:"pidMode" enum:"host task"`                   // whose processes the containers see; left out: each its own
+	RequiresCompatibilities []ecstypes.Compatibility                     `yaml:"requiresCompatibilities"`                    // what ECS checks the definition for
+	CPU                     string                                       `yaml:"cpu"`                                        // "512", "0.5 vCPU"
+	Memory                  string                                       `yaml:"memory"`                                     // "1024", "1 GB"
+	ExecutionRole           *string                                      `yaml:"executionRole"`                              // what pulls the image and writes logs: a role of this spec by name or any by ARN, resolved to an ARN; "": none
+	TaskRole                *string                                      `yaml:"taskRole"`                                   // what the containers work with: a role of this spec by name or any by ARN, resolved to an ARN; "": none
+	RuntimePlatform         *ecstypes.RuntimePlatform                    `yaml:"runtimePlatform"`                            // operating system and processor
+	EphemeralStorage        *ecstypes.EphemeralStorage                   `yaml:"ephemeralStorage"`                           // beyond the 20 GiB of every task on Fargate
+	EnableFaultInjection    *bool                                        `yaml:"enableFaultInjection"`                       // whether containers may ask for faults to be injected
+	ProxyConfiguration      *ecstypes.ProxyConfiguration                 `yaml:"proxyConfiguration"`                         // of App Mesh; {}: none
+	PlacementConstraints    []ecstypes.TaskDefinitionPlacementConstraint `yaml:"placementConstraints"`                       // where tasks may run, on EC2 alone; empty: anywhere
+	Volumes                 []ecstypes.Volume                            `yaml:"volumes"`                                    // empty: none
+	ContainerDefinitions    []ecstypes.ContainerDefinition               `yaml:"containerDefinitions" required:"true"`       // at least one, one of them essential
+	Ignore                  []string                                     `yaml:"ignore"`                                     // paths left as they are live, like containerDefinitions.*.image
 }
 
 // A Document is a policy document as JSON text, keys in the order in which the

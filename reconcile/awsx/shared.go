@@ -2,11 +2,8 @@ package awsx
 
 import (
 	"context"
+	"sync"
 )
-
-// A Read asks AWS for one thing, each time it is called. It answers the zero
-// value for what does not exist.
-type Read[V any] func(context.Context) (V, error)
 
 // Shared is a read that several askers have in common: the first time that
 // each of them asks, one call answers for all. Where that call fails, be it
@@ -16,45 +13,49 @@ type Shared[V any] struct {
 	all func(context.Context, []string) (map[string]V, error)
 	one func(context.Context, string) (V, error)
 
-	keys  []string
-	known map[string]bool
+	mu   sync.Mutex
+	left map[string]int // askers by key that have not asked yet
 
 	call    Single
+	keys    []string
 	answers map[string]V
 }
 
-// NewShared prepares a read. all answers with those keys that exist, one with
-// the zero value where its key does not.
+// NewShared prepares a read of keys, one for each asker: a key that two ask
+// for stands there twice. all answers with those keys that exist, one with the
+// zero value where its key does not.
 func NewShared[V any](
+	keys []string,
 	all func(context.Context, []string) (map[string]V, error),
 	one func(context.Context, string) (V, error),
 ) *Shared[V] {
-	return &Shared[V]{all: all, one: one, known: map[string]bool{}, call: NewSingle()}
+	s := &Shared[V]{all: all, one: one, left: make(map[string]int, len(keys)), call: NewSingle()}
+	for _, key := range keys {
+		if s.left[key]++; s.left[key] == 1 {
+			s.keys = append(s.keys, key)
+		}
+	}
+	return s
 }
 
-// For is a read of key for one asker, who must not call it concurrently. Its
-// first call is shared; whoever asks again has written meanwhile, and gets a
-// call of its own. All askers have to be known before the first of them asks.
-func (s *Shared[V]) For(key string) Read[V] {
-	if !s.known[key] {
-		s.known[key] = true
-		s.keys = append(s.keys, key)
+// Get reads key. Whoever asks again has written meanwhile, and gets a call of
+// its own, as does a key that was not prepared for.
+func (s *Shared[V]) Get(ctx context.Context, key string) (V, error) {
+	s.mu.Lock()
+	first := s.left[key] > 0
+	s.left[key]--
+	s.mu.Unlock()
+	if !first {
+		return s.one(ctx, key)
 	}
-	var asked bool
-	return func(ctx context.Context) (V, error) {
-		if asked {
-			return s.one(ctx, key)
-		}
-		asked = true
-		err := s.call.Do(ctx, func() (err error) {
-			s.answers, err = s.all(ctx, s.keys)
-			return err
-		})
-		if err != nil {
-			return s.one(ctx, key)
-		}
-		return s.answers[key], nil
+	err := s.call.Do(ctx, func() (err error) {
+		s.answers, err = s.all(ctx, s.keys)
+		return err
+	})
+	if err != nil {
+		return s.one(ctx, key)
 	}
+	return s.answers[key], nil
 }
 
 // A Single is what the first of several askers does for all. Unlike with a

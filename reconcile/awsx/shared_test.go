@@ -18,7 +18,7 @@ func TestShared(t *testing.T) {
 		name string
 		all  error
 		one  error
-		asks []string // in order; a key again is the same asker
+		asks []string // in order
 		got  []string
 		err  error
 		want []string // the calls that were made
@@ -26,6 +26,7 @@ func TestShared(t *testing.T) {
 		{"one call for all", nil, gone, []string{"a", "b"}, []string{"all a", "all b"}, nil, []string{"all a b c"}},
 		{"a key that is not there", nil, gone, []string{"c"}, []string{""}, nil, []string{"all a b c"}},
 		{"asked again", nil, nil, []string{"a", "a", "b"}, []string{"all a", "one a", "all b"}, nil, []string{"all a b c", "one a"}},
+		{"a key that was not prepared for", nil, nil, []string{"d", "a"}, []string{"one d", "all a"}, nil, []string{"one d", "all a b c"}},
 		{"the common call fails", denied, nil, []string{"a", "b"}, []string{"one a", "one b"}, nil, []string{"all a b c", "one a", "one b"}},
 		{"each meets its own error", denied, gone, []string{"a"}, []string{""}, gone, []string{"all a b c", "one a"}},
 	}
@@ -33,7 +34,7 @@ func TestShared(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var calls []string
-			shared := awsx.NewShared(
+			shared := awsx.NewShared([]string{"a", "b", "c"},
 				func(_ context.Context, keys []string) (map[string]string, error) {
 					call := "all"
 					for _, k := range keys {
@@ -50,11 +51,9 @@ func TestShared(t *testing.T) {
 					return "one " + key, nil
 				},
 			)
-			reads := map[string]awsx.Read[string]{"a": shared.For("a"), "b": shared.For("b"), "c": shared.For("c")}
-			shared.For("a") // a second asker of one key does not ask for it twice
 			var got []string
 			for _, key := range tt.asks {
-				v, err := reads[key](t.Context())
+				v, err := shared.Get(t.Context(), key)
 				if !errors.Is(err, tt.err) {
 					t.Errorf("error %v, want %v", err, tt.err)
 				}
@@ -67,6 +66,29 @@ func TestShared(t *testing.T) {
 				t.Errorf("calls, want (-), got (+):\n%s", d)
 			}
 		})
+	}
+}
+
+// A key that stands twice has two askers, and is asked for once.
+func TestSharedByTwo(t *testing.T) {
+	t.Parallel()
+	var calls int
+	read := func(context.Context, []string) (map[string]string, error) {
+		calls++
+		return map[string]string{"a": "all a"}, nil
+	}
+	one := func(context.Context, string) (string, error) { return "one a", nil }
+	shared := awsx.NewShared([]string{"a", "a"}, read, one)
+	var got []string
+	for range 3 {
+		v, err := shared.Get(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, v)
+	}
+	if d := cmp.Diff([]string{"all a", "all a", "one a"}, got); d != "" || calls != 1 {
+		t.Errorf("%d calls; want (-), got (+):\n%s", calls, d)
 	}
 }
 

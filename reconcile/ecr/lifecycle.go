@@ -6,29 +6,15 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
-// lifecycleDiff compares lifecycle policies by meaning: rules are told apart
-// by their priority, which is unique, and the order of rules and of a rule's
-// tag lists means nothing to ECR.
-func lifecycleDiff(live []byte, want spec.Document) ([]reconcile.Diff, error) {
-	before, err := lifecycleTree(live)
-	if err != nil {
-		return nil, fmt.Errorf("lifecycle policy in aws: %w", err)
-	}
-	var after any
-	if !want.Empty() {
-		if after, err = lifecycleTree(want); err != nil {
-			return nil, fmt.Errorf("lifecyclePolicy: %w", err)
-		}
-	}
-	return reconcile.Compare("lifecyclePolicy", before, after), nil
-}
-
-func lifecycleTree(text []byte) (any, error) {
-	if len(text) == 0 {
+// lifecycleTree is a lifecycle policy in the form in which two are compared:
+// rules are told apart by their priority, which is unique, and the order of
+// rules and of a rule's tag lists means nothing to ECR. An empty document asks
+// for no policy.
+func lifecycleTree(text spec.Document) (any, error) {
+	if len(text) == 0 || text.Empty() {
 		return nil, nil
 	}
 	var doc map[string]any

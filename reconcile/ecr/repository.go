@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,18 +41,26 @@ type API interface {
 
 var _ API = (*ecr.Client)(nil)
 
-// Repository keeps one repository.
-type Repository struct {
+// Live is what ECR has of a repository.
+type Live = reconcile.Live[spec.ECRRepository, reconcile.NoFacts]
+
+// Repositories keeps the repositories of an account and region.
+type Repositories struct {
 	api  API
 	env  reconcile.Env
-	want spec.ECRRepository
-	read awsx.Read[*types.Repository] // nil: absent
+	read *awsx.Shared[*types.Repository]
 }
 
-// NewRepositories prepares the repositories of the spec, which are read
-// together.
-func NewRepositories(api API, env reconcile.Env, wants []spec.ECRRepository) []*Repository {
-	list := awsx.NewShared(
+var _ reconcile.Kind[spec.ECRRepository, reconcile.NoFacts] = (*Repositories)(nil)
+
+// NewRepositories keeps repositories, of which those that the spec wants are
+// read together.
+func NewRepositories(api API, env reconcile.Env, wants []spec.ECRRepository) *Repositories {
+	names := make([]string, len(wants))
+	for i, w := range wants {
+		names[i] = w.Name
+	}
+	return &Repositories{api, env, awsx.NewShared(names,
 		func(ctx context.Context, names []string) (map[string]*types.Repository, error) {
 			return describeRepositories(ctx, api, env.Account, names)
 		},
@@ -59,39 +68,7 @@ func NewRepositories(api API, env reconcile.Env, wants []spec.ECRRepository) []*
 			found, err := describeRepositories(ctx, api, env.Account, []string{name})
 			return found[name], err
 		},
-	)
-	var all []*Repository
-	for _, w := range wants {
-		all = append(all, &Repository{api: api, env: env, want: w, read: list.For(w.Name)})
-	}
-	return all
-}
-
-// ID is the repository's address.
-func (r *Repository) ID() spec.ID { return spec.ID{Kind: spec.Repository, Name: r.want.Name} }
-
-// Needs lists what the spec's repository refers to.
-func (r *Repository) Needs() []spec.ID { return r.want.Needs }
-
-// Plan reads the repository and says what is to do.
-func (r *Repository) Plan(ctx context.Context) (reconcile.Plan, error) {
-	live, err := r.describe(ctx)
-	if err != nil {
-		return reconcile.Plan{}, err
-	}
-	steps, err := r.diff(live)
-	return reconcile.Plan{Exists: live.repository != nil, Steps: steps}, err
-}
-
-type repository struct {
-	repository *types.Repository // nil: absent
-	tags       map[string]string
-	lifecycle  []byte
-	policy     []byte
-}
-
-func (r *Repository) arn() *string {
-	return aws.String(fmt.Sprintf("arn:%s:ecr:%s:%s:repository/%s", r.env.Partition, r.env.Region, r.env.Account, r.want.Name))
+	)}
 }
 
 // batch is the most that DescribeRepositories takes by name.
@@ -122,55 +99,67 @@ func describeRepositories(ctx context.Context, api API, account string, names []
 	return found, nil
 }
 
-func (r *Repository) describe(ctx context.Context) (repository, error) {
-	var live repository
-	name, account := &r.want.Name, &r.env.Account
+// Describe reads a repository.
+func (r *Repositories) Describe(ctx context.Context, want spec.ECRRepository, all bool) (Live, error) {
+	var repository *types.Repository
+	var tags map[string]string
+	var lifecycle, document spec.Document
+	name, account := &want.Name, &r.env.Account
 	var reads awsx.Reads
 	reads.Go(func() (err error) {
-		live.repository, err = r.read(ctx)
+		repository, err = r.read.Get(ctx, want.Name)
 		return err
 	})
 	reads.Go(func() error {
-		out, err := r.api.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: r.arn()})
+		out, err := r.api.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: r.env.ARN(want.ID(), "")})
 		if err == nil {
-			live.tags = make(map[string]string, len(out.Tags))
+			tags = make(map[string]string, len(out.Tags))
 			for _, t := range out.Tags {
-				live.tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+				tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 			}
 		}
 		return absent(err, "RepositoryNotFoundException")
 	})
-	if r.want.LifecyclePolicy.Given() {
+	if all || want.LifecyclePolicy.Given() {
 		reads.Go(func() error {
 			out, err := r.api.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RegistryId: account, RepositoryName: name})
 			if err == nil {
 				if out.LifecyclePolicyText == nil {
 					return awsx.Hollow("ecr:GetLifecyclePolicy", "lifecyclePolicyText", out.ResultMetadata)
 				}
-				live.lifecycle = []byte(*out.LifecyclePolicyText)
+				lifecycle = spec.Document(*out.LifecyclePolicyText)
 			}
 			return absent(err, "LifecyclePolicyNotFoundException", "RepositoryNotFoundException")
 		})
 	}
-	if r.want.Policy.Given() {
+	if all || want.Policy.Given() {
 		reads.Go(func() error {
 			out, err := r.api.GetRepositoryPolicy(ctx, &ecr.GetRepositoryPolicyInput{RegistryId: account, RepositoryName: name})
 			if err == nil {
 				if out.PolicyText == nil {
 					return awsx.Hollow("ecr:GetRepositoryPolicy", "policyText", out.ResultMetadata)
 				}
-				live.policy = []byte(*out.PolicyText)
+				document = spec.Document(*out.PolicyText)
 			}
 			return absent(err, "RepositoryPolicyNotFoundException", "RepositoryNotFoundException")
 		})
 	}
-	if err := reads.Wait(); err != nil {
-		return repository{}, err
+	if err := reads.Wait(); err != nil || repository == nil {
+		return Live{}, err
 	}
-	if live.repository == nil {
-		return repository{}, nil
+	return Live{Exists: true, Is: spec.ECRRepository{
+		Meta: spec.Meta{Tags: tags}, Name: want.Name,
+		ImageTagMutability: string(repository.ImageTagMutability), ImageTagMutabilityExclusionFilters: repository.ImageTagMutabilityExclusionFilters,
+		ScanOnPush: aws.Bool(repository.ImageScanningConfiguration != nil && repository.ImageScanningConfiguration.ScanOnPush),
+		Encryption: encryption(repository.EncryptionConfiguration), LifecyclePolicy: lifecycle, Policy: document,
+	}}, nil
+}
+
+func encryption(c *types.EncryptionConfiguration) *spec.ECREncryption {
+	if c == nil {
+		return &spec.ECREncryption{EncryptionType: string(types.EncryptionTypeAes256)} // as of repositories older than the field
 	}
-	return live, nil
+	return &spec.ECREncryption{EncryptionType: string(c.EncryptionType), KMSKey: c.KmsKey}
 }
 
 func absent(err error, codes ...string) error {
@@ -180,129 +169,111 @@ func absent(err error, codes ...string) error {
 	return err
 }
 
-func (r *Repository) diff(live repository) ([]reconcile.Step, error) {
-	var steps []reconcile.Step
-	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
-		if len(diffs) > 0 {
-			steps = append(steps, reconcile.Step{Call: call, Does: does + " " + r.ID().String(), Diffs: diffs, Do: do})
-		}
+// Complete takes the live key for one that the spec leaves to ECR, and no
+// filters where there is nothing to exclude from.
+func (r *Repositories) Complete(live Live, want spec.ECRRepository) (spec.ECRRepository, error) {
+	if !strings.HasSuffix(want.ImageTagMutability, "_WITH_EXCLUSION") {
+		want.ImageTagMutabilityExclusionFilters = nil
 	}
-
-	_, _, tags, err := r.env.Tags(r.want.Tags).Diff(live.tags)
-	if err != nil {
-		return nil, err
+	if is, e := live.Is.Encryption, want.Encryption; is != nil && e != nil && e.KMSKey == nil {
+		want.Encryption = &spec.ECREncryption{EncryptionType: e.EncryptionType, KMSKey: is.KMSKey}
 	}
-	was := live.repository
-	mutability, scan := r.want.ImageTagMutability, r.want.ScanOnPush
-	if was == nil {
-		diffs := []reconcile.Diff{{Path: "name", After: r.want.Name}}
-		if mutability != "" {
-			diffs = append(diffs, reconcile.Diff{Path: "imageTagMutability", After: mutability})
-		}
-		if scan != nil {
-			diffs = append(diffs, reconcile.Diff{Path: "scanOnPush", After: *scan})
-		}
-		if r.want.Encryption != nil {
-			diffs = append(diffs, reconcile.Compare("encryption", nil, r.encryptionTree())...)
-		}
-		step("ecr:CreateRepository", "create", append(diffs, tags...), r.create)
-	} else {
-		if err := r.checkEncryption(was.EncryptionConfiguration); err != nil {
-			return nil, err
-		}
-		if mutability != "" {
-			step("ecr:PutImageTagMutability", "set the tag mutability of",
-				reconcile.Compare("imageTagMutability", string(was.ImageTagMutability), mutability), r.putMutability)
-		}
-		if scan != nil {
-			before := was.ImageScanningConfiguration != nil && was.ImageScanningConfiguration.ScanOnPush
-			step("ecr:PutImageScanningConfiguration", "set the scanning of",
-				reconcile.Compare("scanOnPush", before, *scan), r.putScanning)
-		}
-		tagging, err := r.env.Tags(r.want.Tags).Steps(r.ID(), live.tags, reconcile.TagCalls{
-			Tag: "ecr:TagResource", Put: func(ctx context.Context, tags map[string]string) error {
-				_, err := r.api.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: r.arn(), Tags: tagList(tags)})
-				return err
-			},
-			Untag: "ecr:UntagResource", Remove: func(ctx context.Context, keys []string) error {
-				_, err := r.api.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: r.arn(), TagKeys: keys})
-				return err
-			},
-		})
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, tagging...)
-	}
-
-	if r.want.LifecyclePolicy.Given() {
-		diffs, err := lifecycleDiff(live.lifecycle, r.want.LifecyclePolicy)
-		if err != nil {
-			return nil, err
-		}
-		if r.want.LifecyclePolicy.Empty() {
-			step("ecr:DeleteLifecyclePolicy", "remove the lifecycle policy of", diffs, r.deleteLifecycle)
-		} else {
-			step("ecr:PutLifecyclePolicy", "set the lifecycle policy of", diffs, r.putLifecycle)
-		}
-	}
-	if r.want.Policy.Given() {
-		want := r.want.Policy
-		if want.Empty() {
-			want = nil
-		}
-		diffs, err := policy.Diff("policy", live.policy, want)
-		if err != nil {
-			return nil, err
-		}
-		if want == nil {
-			step("ecr:DeleteRepositoryPolicy", "remove the policy of", diffs, r.deletePolicy)
-		} else {
-			step("ecr:SetRepositoryPolicy", "set the policy of", diffs, r.setPolicy)
-		}
-	}
-	return steps, nil
+	return want, nil
 }
 
-// checkEncryption refuses what ECR cannot change. A replacement would take
-// the images with it, so there is none.
-func (r *Repository) checkEncryption(is *types.EncryptionConfiguration) error {
-	want := r.want.Encryption
-	if want == nil {
+// Normal is a repository in the form in which repositories are compared.
+func (r *Repositories) Normal(repository spec.ECRRepository) (map[string]any, error) {
+	tree := spec.Tree(repository)
+	delete(tree, "forceDelete")
+	if text := repository.LifecyclePolicy; text.Given() {
+		rules, err := lifecycleTree(text)
+		if err != nil {
+			return nil, fmt.Errorf("lifecyclePolicy: %w", err)
+		}
+		tree["lifecyclePolicy"] = rules
+	}
+	filters := reconcile.Keyed{}
+	for _, f := range repository.ImageTagMutabilityExclusionFilters {
+		filters[aws.ToString(f.Filter)] = string(f.FilterType)
+	}
+	tree["imageTagMutabilityExclusionFilters"] = filters
+	return tree, policy.Normal(tree, "policy")
+}
+
+// Diff lists the steps from live to want.
+func (r *Repositories) Diff(live Live, want spec.ECRRepository, c reconcile.Changes) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	do := func(write func(context.Context, spec.ECRRepository) error) func(context.Context) error {
+		return func(ctx context.Context) error { return write(ctx, want) }
+	}
+	mutability := c.Of("imageTagMutability", "imageTagMutabilityExclusionFilters")
+	if !live.Exists {
+		lines := append(c.Of("name"), mutability...)
+		lines = append(lines, c.Of("scanOnPush", "encryption")...)
+		steps.Add("ecr:CreateRepository", "create", append(lines, c.Tags.Lines...), do(r.create))
+	} else {
+		if err := immutable(c.Of("encryption")); err != nil {
+			return nil, err
+		}
+		steps.Add("ecr:PutImageTagMutability", "set the tag mutability of", mutability, do(r.putMutability))
+		steps.Add("ecr:PutImageScanningConfiguration", "set the scanning of", c.Of("scanOnPush"), do(r.putScanning))
+		steps.Tag(c.Tags,
+			"ecr:TagResource", func(ctx context.Context) error {
+				_, err := r.api.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: r.env.ARN(want.ID(), ""), Tags: tagList(c.Tags.Put)})
+				return err
+			},
+			"ecr:UntagResource", func(ctx context.Context) error {
+				_, err := r.api.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: r.env.ARN(want.ID(), ""), TagKeys: c.Tags.Remove})
+				return err
+			})
+	}
+	if want.LifecyclePolicy.Empty() {
+		steps.Add("ecr:DeleteLifecyclePolicy", "remove the lifecycle policy of", c.Of("lifecyclePolicy"), do(r.deleteLifecycle))
+	} else {
+		steps.Add("ecr:PutLifecyclePolicy", "set the lifecycle policy of", c.Of("lifecyclePolicy"), do(r.putLifecycle))
+	}
+	if want.Policy.Empty() {
+		steps.Add("ecr:DeleteRepositoryPolicy", "remove the policy of", c.Of("policy"), do(r.deletePolicy))
+	} else {
+		steps.Add("ecr:SetRepositoryPolicy", "set the policy of", c.Of("policy"), do(r.setPolicy))
+	}
+	return steps.List, nil
+}
+
+// immutable refuses what ECR cannot change. A replacement would take the
+// images with it, so there is none.
+func immutable(encryption []reconcile.Diff) error {
+	if len(encryption) == 0 {
 		return nil
 	}
-	if is == nil {
-		is = &types.EncryptionConfiguration{EncryptionType: types.EncryptionTypeAes256}
+	d := encryption[len(encryption)-1]
+	for _, e := range encryption {
+		if e.Path == "encryption.encryptionType" {
+			d = e
+		}
 	}
-	const advice = "ECR fixes it when the repository is created; say what is there in the spec, or move the images to a repository of another name"
-	if string(is.EncryptionType) != want.EncryptionType {
-		return fmt.Errorf("encryption.encryptionType is %s and cannot change to %s: %s", is.EncryptionType, want.EncryptionType, advice)
-	}
-	if want.KMSKey != nil && *want.KMSKey != aws.ToString(is.KmsKey) {
-		return fmt.Errorf("encryption.kmsKey is %s and cannot change to %s: %s", aws.ToString(is.KmsKey), *want.KMSKey, advice)
-	}
-	return nil
+	return fmt.Errorf("%s is %v and cannot change to %v: ECR fixes it when the repository is created; "+
+		"say what is there in the spec, or move the images to a repository of another name", d.Path, text(d.Before), text(d.After))
 }
 
-func (r *Repository) encryptionTree() map[string]any {
-	tree := map[string]any{"encryptionType": r.want.Encryption.EncryptionType}
-	if r.want.Encryption.KMSKey != nil {
-		tree["kmsKey"] = *r.want.Encryption.KMSKey
+func text(v any) any {
+	if v == nil {
+		return ""
 	}
-	return tree
+	return v
 }
 
-func (r *Repository) create(ctx context.Context) error {
+func (r *Repositories) create(ctx context.Context, want spec.ECRRepository) error {
 	in := &ecr.CreateRepositoryInput{
 		RegistryId:         &r.env.Account,
-		RepositoryName:     &r.want.Name,
-		ImageTagMutability: types.ImageTagMutability(r.want.ImageTagMutability),
-		Tags:               tagList(r.env.Tags(r.want.Tags).Create()),
+		RepositoryName:     &want.Name,
+		ImageTagMutability: types.ImageTagMutability(want.ImageTagMutability), ImageTagMutabilityExclusionFilters: want.ImageTagMutabilityExclusionFilters,
+		Tags: tagList(r.env.Tags(want.Tags).Create()),
 	}
-	if r.want.ScanOnPush != nil {
-		in.ImageScanningConfiguration = &types.ImageScanningConfiguration{ScanOnPush: *r.want.ScanOnPush}
+	if want.ScanOnPush != nil {
+		in.ImageScanningConfiguration = &types.ImageScanningConfiguration{ScanOnPush: *want.ScanOnPush}
 	}
-	if e := r.want.Encryption; e != nil {
+	if e := want.Encryption; e != nil {
 		in.EncryptionConfiguration = &types.EncryptionConfiguration{
 			EncryptionType: types.EncryptionType(e.EncryptionType), KmsKey: e.KMSKey,
 		}
@@ -311,33 +282,33 @@ func (r *Repository) create(ctx context.Context) error {
 	return err
 }
 
-func (r *Repository) putMutability(ctx context.Context) error {
+func (r *Repositories) putMutability(ctx context.Context, want spec.ECRRepository) error {
 	_, err := r.api.PutImageTagMutability(ctx, &ecr.PutImageTagMutabilityInput{
-		RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
-		ImageTagMutability: types.ImageTagMutability(r.want.ImageTagMutability),
+		RegistryId: &r.env.Account, RepositoryName: &want.Name,
+		ImageTagMutability: types.ImageTagMutability(want.ImageTagMutability), ImageTagMutabilityExclusionFilters: want.ImageTagMutabilityExclusionFilters,
 	})
 	return err
 }
 
-func (r *Repository) putScanning(ctx context.Context) error {
+func (r *Repositories) putScanning(ctx context.Context, want spec.ECRRepository) error {
 	_, err := r.api.PutImageScanningConfiguration(ctx, &ecr.PutImageScanningConfigurationInput{
-		RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
-		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: *r.want.ScanOnPush},
+		RegistryId: &r.env.Account, RepositoryName: &want.Name,
+		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: *want.ScanOnPush},
 	})
 	return err
 }
 
-func (r *Repository) putLifecycle(ctx context.Context) error {
+func (r *Repositories) putLifecycle(ctx context.Context, want spec.ECRRepository) error {
 	_, err := r.api.PutLifecyclePolicy(ctx, &ecr.PutLifecyclePolicyInput{
-		RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
-		LifecyclePolicyText: aws.String(string(r.want.LifecyclePolicy)),
+		RegistryId: &r.env.Account, RepositoryName: &want.Name,
+		LifecyclePolicyText: aws.String(string(want.LifecyclePolicy)),
 	})
 	return err
 }
 
-func (r *Repository) deleteLifecycle(ctx context.Context) error {
+func (r *Repositories) deleteLifecycle(ctx context.Context, want spec.ECRRepository) error {
 	_, err := r.api.DeleteLifecyclePolicy(ctx, &ecr.DeleteLifecyclePolicyInput{
-		RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
+		RegistryId: &r.env.Account, RepositoryName: &want.Name,
 	})
 	return absent(err, "LifecyclePolicyNotFoundException") // the answer was lost, and the call made again
 }
@@ -346,26 +317,26 @@ func (r *Repository) deleteLifecycle(ctx context.Context) error {
 // ECR does not know yet.
 const principalBudget = 2 * time.Minute
 
-func (r *Repository) setPolicy(ctx context.Context) error {
+func (r *Repositories) setPolicy(ctx context.Context, want spec.ECRRepository) error {
 	// Only a principal of this spec can be so young. For any other, a refusal
 	// is a refusal.
-	young := slices.ContainsFunc(r.want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role || id.Kind == spec.User })
+	young := slices.ContainsFunc(want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role || id.Kind == spec.User })
 	passing := func(err error) bool {
 		return young && awsx.Code(err) == "InvalidParameterException" &&
 			(awsx.Mentions(err, "principal not found") || awsx.Mentions(err, "invalid repository policy provided"))
 	}
 	return awsx.Patiently(ctx, r.env.Pause, principalBudget, passing, func(ctx context.Context) error {
 		_, err := r.api.SetRepositoryPolicy(ctx, &ecr.SetRepositoryPolicyInput{
-			RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
-			PolicyText: aws.String(string(r.want.Policy)),
+			RegistryId: &r.env.Account, RepositoryName: &want.Name,
+			PolicyText: aws.String(string(want.Policy)),
 		})
 		return err
 	})
 }
 
-func (r *Repository) deletePolicy(ctx context.Context) error {
+func (r *Repositories) deletePolicy(ctx context.Context, want spec.ECRRepository) error {
 	_, err := r.api.DeleteRepositoryPolicy(ctx, &ecr.DeleteRepositoryPolicyInput{
-		RegistryId: &r.env.Account, RepositoryName: &r.want.Name,
+		RegistryId: &r.env.Account, RepositoryName: &want.Name,
 	})
 	return absent(err, "RepositoryPolicyNotFoundException") // the answer was lost, and the call made again
 }

@@ -30,17 +30,28 @@ type ClusterAPI interface {
 
 var _ ClusterAPI = (*ecs.Client)(nil)
 
-// Cluster keeps one cluster.
-type Cluster struct {
+type liveCluster = reconcile.Live[spec.ECSCluster, Status]
+
+// Status is where a cluster is in its life.
+type Status string
+
+// Clusters keeps the clusters of an account and region.
+type Clusters struct {
 	api  ClusterAPI
 	env  reconcile.Env
-	want spec.ECSCluster
-	read awsx.Read[*types.Cluster] // nil: absent
+	read *awsx.Shared[*types.Cluster]
 }
 
-// NewClusters prepares the clusters of the spec, which are read together.
-func NewClusters(api ClusterAPI, env reconcile.Env, wants []spec.ECSCluster) []*Cluster {
-	list := awsx.NewShared(
+var _ reconcile.Kind[spec.ECSCluster, Status] = (*Clusters)(nil)
+
+// NewClusters keeps clusters, of which those that the spec wants are read
+// together.
+func NewClusters(api ClusterAPI, env reconcile.Env, wants []spec.ECSCluster) *Clusters {
+	names := make([]string, len(wants))
+	for i, w := range wants {
+		names[i] = w.Name
+	}
+	return &Clusters{api, env, awsx.NewShared(names,
 		func(ctx context.Context, names []string) (map[string]*types.Cluster, error) {
 			return describeClusters(ctx, api, names)
 		},
@@ -48,32 +59,7 @@ func NewClusters(api ClusterAPI, env reconcile.Env, wants []spec.ECSCluster) []*
 			found, err := describeClusters(ctx, api, []string{name})
 			return found[name], err
 		},
-	)
-	var all []*Cluster
-	for _, w := range wants {
-		all = append(all, &Cluster{api: api, env: env, want: w, read: list.For(w.Name)})
-	}
-	return all
-}
-
-// ID is the cluster's address.
-func (c *Cluster) ID() spec.ID { return spec.ID{Kind: spec.Cluster, Name: c.want.Name} }
-
-// Needs lists what the spec's cluster refers to.
-func (c *Cluster) Needs() []spec.ID { return c.want.Needs }
-
-// Plan reads the cluster and says what is to do.
-func (c *Cluster) Plan(ctx context.Context) (reconcile.Plan, error) {
-	live, err := c.read(ctx)
-	if err != nil {
-		return reconcile.Plan{}, err
-	}
-	steps, err := c.diff(live)
-	return reconcile.Plan{Exists: live != nil, Steps: steps}, err
-}
-
-func (c *Cluster) arn() *string {
-	return aws.String(fmt.Sprintf("arn:%s:ecs:%s:%s:cluster/%s", c.env.Partition, c.env.Region, c.env.Account, c.want.Name))
+	)}
 }
 
 // batch is the most that DescribeClusters takes.
@@ -109,137 +95,125 @@ func describeClusters(ctx context.Context, api ClusterAPI, names []string) (map[
 	return found, nil
 }
 
-func (c *Cluster) diff(live *types.Cluster) ([]reconcile.Step, error) {
-	var steps []reconcile.Step
-	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
-		if len(diffs) > 0 {
-			steps = append(steps, reconcile.Step{Call: call, Does: does + " " + c.ID().String(), Diffs: diffs, Do: do})
+// Describe reads a cluster. One call answers with all of it.
+func (c *Clusters) Describe(ctx context.Context, want spec.ECSCluster, _ bool) (liveCluster, error) {
+	cluster, err := c.read.Get(ctx, want.Name)
+	if err != nil || cluster == nil {
+		return liveCluster{}, err
+	}
+	return describedCluster(*cluster), nil
+}
+
+func describedCluster(cluster types.Cluster) liveCluster {
+	return liveCluster{
+		Exists: true,
+		Is: spec.ECSCluster{
+			Meta: spec.Meta{Tags: tags(cluster.Tags)}, Name: aws.ToString(cluster.ClusterName), Settings: cluster.Settings, Configuration: cluster.Configuration,
+			CapacityProviders: cluster.CapacityProviders, DefaultCapacityProviderStrategy: cluster.DefaultCapacityProviderStrategy,
+		},
+		Facts: Status(aws.ToString(cluster.Status)),
+	}
+}
+
+// Complete takes the live value of a setting that the spec does not name. A
+// setting has no off-state that could be told from its default, which the
+// account decides, so it is not managed.
+func (c *Clusters) Complete(live liveCluster, want spec.ECSCluster) (spec.ECSCluster, error) {
+	settings := slices.Clone(want.Settings)
+	for _, is := range live.Is.Settings {
+		named := func(s types.ClusterSetting) bool { return s.Name == is.Name }
+		if !slices.ContainsFunc(want.Settings, named) {
+			settings = append(settings, is)
 		}
 	}
+	want.Settings = settings
+	return want, nil
+}
 
-	_, _, tags, err := c.env.Tags(c.want.Tags).Diff(tagMap(live))
-	if err != nil {
-		return nil, err
+// Normal is a cluster in the form in which clusters are compared. The order of
+// settings, of providers and of a strategy's items means nothing.
+func (c *Clusters) Normal(cluster spec.ECSCluster) (map[string]any, error) {
+	tree := spec.Tree(cluster)
+	settings, providers, strategy := map[string]any{}, map[string]any{}, map[string]any{}
+	for _, s := range cluster.Settings {
+		settings[string(s.Name)] = aws.ToString(s.Value)
 	}
-	if live == nil {
-		diffs := []reconcile.Diff{{Path: "name", After: c.want.Name}}
-		diffs = append(diffs, c.settingsDiff(nil)...)
-		diffs = append(diffs, c.configurationDiff(nil)...)
-		diffs = append(diffs, c.capacityDiff(nil)...)
-		step("ecs:CreateCluster", "create", append(diffs, tags...), c.create)
-		return steps, nil
+	for _, p := range cluster.CapacityProviders {
+		providers[p] = p
 	}
+	for _, i := range cluster.DefaultCapacityProviderStrategy {
+		strategy[aws.ToString(i.CapacityProvider)] = map[string]any{"base": i.Base, "weight": i.Weight}
+	}
+	tree["settings"], tree["capacityProviders"], tree["defaultCapacityProviderStrategy"] = settings, providers, strategy
+	if configuration, ok := tree["configuration"].(map[string]any); ok {
+		if e, ok := configuration["executeCommandConfiguration"].(map[string]any); ok {
+			fill(e, "logging", "DEFAULT")
+		}
+	}
+	return tree, nil
+}
 
+// Diff lists the steps from live to want.
+func (c *Clusters) Diff(live liveCluster, want spec.ECSCluster, changes reconcile.Changes) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	do := func(write func(context.Context, spec.ECSCluster) error) func(context.Context) error {
+		return func(ctx context.Context) error { return write(ctx, want) }
+	}
+	capacity := changes.Of("capacityProviders", "defaultCapacityProviderStrategy")
+	if !live.Exists {
+		lines := append(changes.Of("name", "settings", "configuration"), capacity...)
+		steps.Add("ecs:CreateCluster", "create", append(lines, changes.Tags.Lines...), do(c.create))
+		return steps.List, nil
+	}
 	// PROVISIONING passes by itself and is not among them: a cluster just
 	// created is in it until its capacity providers are there.
-	switch status := aws.ToString(live.Status); status {
+	switch live.Facts {
 	case "DEPROVISIONING":
 		return nil, errors.New("the cluster is being deleted; run again once it is gone")
 	case "FAILED":
 		return nil, errors.New("the cluster's status is FAILED: ECS could not create what its capacity providers need; its attachments in the AWS console say why")
 	}
-	tagging, err := c.env.Tags(c.want.Tags).Steps(c.ID(), tagMap(live), tagCalls(c.api, c.arn()))
-	if err != nil {
-		return nil, err
+	steps.Tag(changes.Tags,
+		"ecs:TagResource", func(ctx context.Context) error {
+			_, err := c.api.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: c.env.ARN(want.ID(), ""), Tags: tagList(changes.Tags.Put)})
+			return err
+		},
+		"ecs:UntagResource", func(ctx context.Context) error {
+			_, err := c.api.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: c.env.ARN(want.ID(), ""), TagKeys: changes.Tags.Remove})
+			return err
+		})
+	// Only what differs is sent: somebody may be changing the rest.
+	update := want
+	if len(changes.Of("settings")) == 0 {
+		update.Settings = nil
 	}
-	steps = append(steps, tagging...)
-	step("ecs:UpdateCluster", "update", append(c.settingsDiff(live), c.configurationDiff(live)...), c.update)
-	step("ecs:PutClusterCapacityProviders", "set the capacity providers of", c.capacityDiff(live), func(ctx context.Context) error {
-		return c.putCapacity(ctx, live)
+	if len(changes.Of("configuration")) == 0 {
+		update.Configuration = nil
+	}
+	steps.Add("ecs:UpdateCluster", "update", changes.Of("settings", "configuration"), func(ctx context.Context) error {
+		return c.update(ctx, update)
 	})
-	return steps, nil
-}
-
-// settingsDiff compares the settings that the spec names. A setting has no
-// off-state that could be told from its default, which the account decides,
-// so one that the spec does not name is not managed.
-func (c *Cluster) settingsDiff(live *types.Cluster) []reconcile.Diff {
-	before, after := map[string]any{}, map[string]any{}
-	for _, s := range c.want.Settings {
-		after[string(s.Name)] = aws.ToString(s.Value)
-	}
-	if live != nil {
-		for _, s := range live.Settings {
-			if _, managed := after[string(s.Name)]; managed {
-				before[string(s.Name)] = aws.ToString(s.Value)
-			}
-		}
-	}
-	return reconcile.Compare("settings", before, after)
-}
-
-func (c *Cluster) configurationDiff(live *types.Cluster) []reconcile.Diff {
-	if c.want.Configuration == nil {
-		return nil
-	}
-	var is any
-	if live != nil {
-		is = configuration(live.Configuration)
-	}
-	return reconcile.Compare("configuration", is, configuration(c.want.Configuration))
-}
-
-func configuration(c *types.ClusterConfiguration) any {
-	tree, ok := treeOf(c).(map[string]any)
-	if !ok {
-		return nil
-	}
-	if e, ok := tree["executeCommandConfiguration"].(map[string]any); ok {
-		fill(e, "logging", "DEFAULT")
-	}
-	return tree
-}
-
-func (c *Cluster) capacityDiff(live *types.Cluster) []reconcile.Diff {
-	var diffs []reconcile.Diff
-	if live == nil {
-		live = &types.Cluster{}
-	}
-	if c.want.CapacityProviders != nil {
-		diffs = reconcile.Compare("capacityProviders", set(live.CapacityProviders), set(c.want.CapacityProviders))
-	}
-	if c.want.DefaultCapacityProviderStrategy != nil {
-		diffs = append(diffs, reconcile.Compare("defaultCapacityProviderStrategy",
-			strategy(live.DefaultCapacityProviderStrategy), strategy(c.want.DefaultCapacityProviderStrategy))...)
-	}
-	return diffs
-}
-
-// The order of providers and of a strategy's items means nothing, so both are
-// compared by name.
-func set(names []string) any {
-	tree := map[string]any{}
-	for _, n := range names {
-		tree[n] = n
-	}
-	return tree
-}
-
-func strategy(items []types.CapacityProviderStrategyItem) any {
-	tree := map[string]any{}
-	for _, i := range items {
-		tree[aws.ToString(i.CapacityProvider)] = map[string]any{"base": i.Base, "weight": i.Weight}
-	}
-	return tree
+	steps.Add("ecs:PutClusterCapacityProviders", "set the capacity providers of", capacity, do(c.putCapacity))
+	return steps.List, nil
 }
 
 // linkedRoleBudget covers the first cluster of an account: ECS makes its
 // service-linked role then, and cannot assume it at once.
 const linkedRoleBudget = 2 * time.Minute
 
-func (c *Cluster) create(ctx context.Context) error {
+func (c *Clusters) create(ctx context.Context, want spec.ECSCluster) error {
 	passing := func(err error) bool {
 		_, invalid := errors.AsType[*types.InvalidParameterException](err)
 		return invalid && awsx.Mentions(err, "service linked role")
 	}
 	return awsx.Patiently(ctx, c.env.Pause, linkedRoleBudget, passing, func(ctx context.Context) error {
 		_, err := c.api.CreateCluster(ctx, &ecs.CreateClusterInput{
-			ClusterName:                     &c.want.Name,
-			Settings:                        orAbsent(c.want.Settings),
-			Configuration:                   c.want.Configuration,
-			CapacityProviders:               orAbsent(c.want.CapacityProviders),
-			DefaultCapacityProviderStrategy: orAbsent(c.want.DefaultCapacityProviderStrategy),
-			Tags:                            tagList(c.env.Tags(c.want.Tags).Create()),
+			ClusterName:                     &want.Name,
+			Settings:                        orAbsent(want.Settings),
+			Configuration:                   want.Configuration,
+			CapacityProviders:               orAbsent(want.CapacityProviders),
+			DefaultCapacityProviderStrategy: orAbsent(want.DefaultCapacityProviderStrategy),
+			Tags:                            tagList(c.env.Tags(want.Tags).Create()),
 		})
 		return err
 	})
@@ -253,10 +227,10 @@ func orAbsent[T any](list []T) []T {
 	return list
 }
 
-func (c *Cluster) update(ctx context.Context) error {
+func (c *Clusters) update(ctx context.Context, want spec.ECSCluster) error {
 	return c.onceActive(ctx, func(ctx context.Context) error {
 		_, err := c.api.UpdateCluster(ctx, &ecs.UpdateClusterInput{
-			Cluster: &c.want.Name, Settings: orAbsent(c.want.Settings), Configuration: c.want.Configuration,
+			Cluster: &want.Name, Settings: orAbsent(want.Settings), Configuration: want.Configuration,
 		})
 		return err
 	})
@@ -268,7 +242,7 @@ const attachBudget = 5 * time.Minute
 
 // onceActive waits for a cluster that ECS is still at work on, and that takes
 // no change for so long.
-func (c *Cluster) onceActive(ctx context.Context, do func(context.Context) error) error {
+func (c *Clusters) onceActive(ctx context.Context, do func(context.Context) error) error {
 	passing := func(err error) bool {
 		switch awsx.Code(err) {
 		case "UpdateInProgressException", "ResourceInUseException":
@@ -279,38 +253,18 @@ func (c *Cluster) onceActive(ctx context.Context, do func(context.Context) error
 	return awsx.Patiently(ctx, c.env.Pause, attachBudget, passing, do)
 }
 
-// putCapacity writes both lists, since the call replaces both: the one that
-// the spec leaves out goes back as it is.
-func (c *Cluster) putCapacity(ctx context.Context, live *types.Cluster) error {
+// putCapacity writes both lists, since the call replaces both.
+func (c *Clusters) putCapacity(ctx context.Context, want spec.ECSCluster) error {
 	in := &ecs.PutClusterCapacityProvidersInput{
-		Cluster:                         &c.want.Name,
-		CapacityProviders:               live.CapacityProviders,
-		DefaultCapacityProviderStrategy: live.DefaultCapacityProviderStrategy,
-	}
-	if c.want.CapacityProviders != nil {
-		in.CapacityProviders = c.want.CapacityProviders
-	}
-	if c.want.DefaultCapacityProviderStrategy != nil {
-		in.DefaultCapacityProviderStrategy = c.want.DefaultCapacityProviderStrategy
-	}
-	// Both are required on the wire, empty or not.
-	if in.CapacityProviders == nil {
-		in.CapacityProviders = []string{}
-	}
-	if in.DefaultCapacityProviderStrategy == nil {
-		in.DefaultCapacityProviderStrategy = []types.CapacityProviderStrategyItem{}
+		Cluster: &want.Name,
+		// Both are required on the wire, empty or not.
+		CapacityProviders:               append([]string{}, want.CapacityProviders...),
+		DefaultCapacityProviderStrategy: append([]types.CapacityProviderStrategyItem{}, want.DefaultCapacityProviderStrategy...),
 	}
 	return c.onceActive(ctx, func(ctx context.Context) error {
 		_, err := c.api.PutClusterCapacityProviders(ctx, in)
 		return err
 	})
-}
-
-func tagMap(live *types.Cluster) map[string]string {
-	if live == nil {
-		return nil
-	}
-	return tags(live.Tags)
 }
 
 func tags(list []types.Tag) map[string]string {
@@ -319,24 +273,6 @@ func tags(list []types.Tag) map[string]string {
 		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	return m
-}
-
-// tagCalls write the tags of a cluster or of a revision.
-func tagCalls(api interface {
-	TagResource(context.Context, *ecs.TagResourceInput, ...func(*ecs.Options)) (*ecs.TagResourceOutput, error)
-	UntagResource(context.Context, *ecs.UntagResourceInput, ...func(*ecs.Options)) (*ecs.UntagResourceOutput, error)
-}, arn *string,
-) reconcile.TagCalls {
-	return reconcile.TagCalls{
-		Tag: "ecs:TagResource", Put: func(ctx context.Context, tags map[string]string) error {
-			_, err := api.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: arn, Tags: tagList(tags)})
-			return err
-		},
-		Untag: "ecs:UntagResource", Remove: func(ctx context.Context, keys []string) error {
-			_, err := api.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: arn, TagKeys: keys})
-			return err
-		},
-	}
 }
 
 func tagList(tags map[string]string) []types.Tag {

@@ -15,16 +15,40 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
-func liveCluster() *types.Cluster {
+func activeCluster() *types.Cluster {
 	return &types.Cluster{
 		ClusterName: aws.String("c"), Status: aws.String("ACTIVE"),
 		Tags: []types.Tag{{Key: aws.String(reconcile.Mark), Value: aws.String("churn/dev")}},
 	}
 }
 
-func newCluster(api ClusterAPI, want spec.ECSCluster) *Cluster {
+// clusterSteps lists the steps from a cluster, none where it is nil, to want.
+func clusterSteps(live *types.Cluster, want spec.ECSCluster) ([]reconcile.Step, error) {
 	want.Name = "c"
-	return NewClusters(api, environment(), []spec.ECSCluster{want})[0]
+	var is liveCluster
+	if live != nil {
+		is = describedCluster(*live)
+	}
+	return reconcile.Between(newClusters(nil), environment(), is, want)
+}
+
+func newClusters(api ClusterAPI) *Clusters {
+	return NewClusters(api, environment(), []spec.ECSCluster{{Name: "c"}})
+}
+
+// write does the first step from a cluster to want.
+func write(t *testing.T, api ClusterAPI, live *types.Cluster, want spec.ECSCluster) error {
+	t.Helper()
+	want.Name = "c"
+	var is liveCluster
+	if live != nil {
+		is = describedCluster(*live)
+	}
+	steps, err := reconcile.Between(newClusters(api), environment(), is, want)
+	if err != nil || len(steps) != 1 {
+		t.Fatalf("steps %v, want one (%v)", calls(steps), err)
+	}
+	return steps[0].Do(t.Context())
 }
 
 func insights(value string) []types.ClusterSetting {
@@ -118,18 +142,18 @@ func TestClustersAreEquivalent(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			live := liveCluster()
+			live := activeCluster()
 			if tt.live != nil {
 				tt.live(live)
 			}
-			steps, err := newCluster(nil, tt.want).diff(live)
+			steps, err := clusterSteps(live, tt.want)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(steps) > 0 {
 				t.Errorf("a difference where there is none: %v", steps[0].Diffs)
 			}
-			steps, err = newCluster(nil, tt.differ).diff(live)
+			steps, err = clusterSteps(live, tt.differ)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,9 +169,9 @@ func TestClustersAreEquivalent(t *testing.T) {
 
 func TestClusterCreated(t *testing.T) {
 	t.Parallel()
-	steps, err := newCluster(nil, spec.ECSCluster{
+	steps, err := clusterSteps(nil, spec.ECSCluster{
 		Meta: spec.Meta{Tags: map[string]string{"a": "1"}}, Settings: insights("enabled"), CapacityProviders: []string{"FARGATE"},
-	}).diff(nil)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,15 +193,15 @@ func TestClusterCreated(t *testing.T) {
 func TestClusterRefused(t *testing.T) {
 	t.Parallel()
 	for _, status := range []string{"DEPROVISIONING", "FAILED"} {
-		live := liveCluster()
+		live := activeCluster()
 		live.Status = &status
-		if steps, err := newCluster(nil, spec.ECSCluster{}).diff(live); err == nil {
+		if steps, err := clusterSteps(live, spec.ECSCluster{}); err == nil {
 			t.Errorf("%s: no error, steps %v", status, calls(steps))
 		}
 	}
-	live := liveCluster()
+	live := activeCluster()
 	live.Tags[0].Value = aws.String("churn/prod")
-	_, err := newCluster(nil, spec.ECSCluster{}).diff(live)
+	_, err := clusterSteps(live, spec.ECSCluster{})
 	if _, ok := errors.AsType[*reconcile.OwnedError](err); !ok {
 		t.Errorf("another stack's cluster: got %v, want an OwnedError", err)
 	}
@@ -191,7 +215,9 @@ func TestClusterOnTheWire(t *testing.T) {
 		Settings: []types.ClusterSetting{}, CapacityProviders: []string{}, DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{},
 		Configuration: &types.ClusterConfiguration{},
 	}
-	live := liveCluster()
+	live, configured := activeCluster(), activeCluster()
+	configured.Settings = insights("enabled")
+	configured.Configuration = &types.ClusterConfiguration{ExecuteCommandConfiguration: &types.ExecuteCommandConfiguration{Logging: types.ExecuteCommandLoggingNone}}
 	live.CapacityProviders = []string{"FARGATE"}
 	live.DefaultCapacityProviderStrategy = []types.CapacityProviderStrategyItem{share("FARGATE", 0, 1)}
 	tests := []struct {
@@ -200,27 +226,29 @@ func TestClusterOnTheWire(t *testing.T) {
 		want map[string]any
 	}{
 		{
-			"create", func(api *ecs.Client) error { return newCluster(api, empty).create(t.Context()) },
+			"create", func(api *ecs.Client) error { return write(t, api, nil, empty) },
 			map[string]any{
 				"clusterName": "c", "configuration": map[string]any{},
 				"tags": []any{map[string]any{"key": reconcile.Mark, "value": "churn/dev"}},
 			},
 		},
 		{
-			"update", func(api *ecs.Client) error { return newCluster(api, empty).update(t.Context()) },
+			"update", func(api *ecs.Client) error { return write(t, api, configured, empty) },
 			map[string]any{"cluster": "c", "configuration": map[string]any{}},
 		},
 		{
 			"no provider is wanted, the strategy is not managed",
 			func(api *ecs.Client) error {
-				return newCluster(api, spec.ECSCluster{CapacityProviders: []string{}}).putCapacity(t.Context(), liveCluster())
+				without := activeCluster()
+				without.CapacityProviders = []string{"FARGATE"}
+				return write(t, api, without, spec.ECSCluster{CapacityProviders: []string{}})
 			},
 			map[string]any{"cluster": "c", "capacityProviders": []any{}, "defaultCapacityProviderStrategy": []any{}},
 		},
 		{
 			"the strategy is wanted, the providers are not managed",
 			func(api *ecs.Client) error {
-				return newCluster(api, spec.ECSCluster{DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{}}).putCapacity(t.Context(), live)
+				return write(t, api, live, spec.ECSCluster{DefaultCapacityProviderStrategy: []types.CapacityProviderStrategyItem{}})
 			},
 			map[string]any{"cluster": "c", "capacityProviders": []any{"FARGATE"}, "defaultCapacityProviderStrategy": []any{}},
 		},
@@ -256,7 +284,7 @@ func TestDescribeClusters(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			api, _ := answers(t, tt.answer)
-			plan, err := newCluster(api, spec.ECSCluster{}).Plan(t.Context())
+			live, err := newClusters(api).Describe(t.Context(), spec.ECSCluster{Name: "c"}, false)
 			var got string
 			if err != nil {
 				got = err.Error()
@@ -264,8 +292,8 @@ func TestDescribeClusters(t *testing.T) {
 			if got != tt.err {
 				t.Errorf("error %q, want %q", got, tt.err)
 			}
-			if plan.Exists != tt.exists {
-				t.Errorf("exists %t, want %t", plan.Exists, tt.exists)
+			if live.Exists != tt.exists {
+				t.Errorf("exists %t, want %t", live.Exists, tt.exists)
 			}
 		})
 	}
@@ -276,19 +304,20 @@ func TestDescribeClusters(t *testing.T) {
 func TestClustersAreReadTogether(t *testing.T) {
 	t.Parallel()
 	api, n := answers(t, `{"clusters": [{"clusterName": "a", "status": "ACTIVE"}, {"clusterName": "b", "status": "ACTIVE"}]}`)
-	all := NewClusters(api, environment(), []spec.ECSCluster{{Name: "a"}, {Name: "b"}})
+	wants := []spec.ECSCluster{{Name: "a"}, {Name: "b"}}
+	all := NewClusters(api, environment(), wants)
 	exists := map[string]bool{}
-	for _, c := range all {
-		plan, err := c.Plan(t.Context())
+	for _, w := range wants {
+		live, err := all.Describe(t.Context(), w, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		exists[c.want.Name] = plan.Exists
+		exists[w.Name] = live.Exists
 	}
 	if want := map[string]bool{"a": true, "b": true}; !maps.Equal(exists, want) || *n != 1 {
 		t.Errorf("exists %v in %d calls, want %v in 1", exists, *n, want)
 	}
-	if _, err := all[0].Plan(t.Context()); err != nil || *n != 2 {
+	if _, err := all.Describe(t.Context(), wants[0], false); err != nil || *n != 2 {
 		t.Errorf("asked again: %d calls, want 2 (%v)", *n, err)
 	}
 }
@@ -310,20 +339,16 @@ func TestClusterPatience(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			live := liveCluster()
+			live := activeCluster()
 			live.Settings = insights("enabled")
 			for _, want := range []spec.ECSCluster{{CapacityProviders: []string{"FARGATE"}}, {Settings: insights("disabled")}} {
 				api, n := answers(t, tt.answers...)
-				steps, err := newCluster(api, want).diff(live)
-				if err != nil || len(steps) != 1 {
-					t.Fatalf("steps %v, want one (%v)", steps, err)
-				}
-				err = steps[0].Do(t.Context())
+				err := write(t, api, live, want)
 				if got := awsx.Code(err); got != tt.code || (err != nil) != (tt.code != "") {
-					t.Errorf("%s: error %v, want the code %q", steps[0].Call, err, tt.code)
+					t.Errorf("error %v, want the code %q", err, tt.code)
 				}
 				if *n != tt.calls {
-					t.Errorf("%s: %d calls, want %d", steps[0].Call, *n, tt.calls)
+					t.Errorf("%d calls, want %d", *n, tt.calls)
 				}
 			}
 		})
@@ -334,11 +359,11 @@ func TestCreateClusterPatience(t *testing.T) {
 	t.Parallel()
 	const young = `{"__type": "InvalidParameterException", "message": "Unable to assume the service linked role. Please verify that the ECS service linked role exists."}`
 	api, n := answers(t, young, young, `{}`)
-	if err := newCluster(api, spec.ECSCluster{}).create(t.Context()); err != nil || *n != 3 {
+	if err := write(t, api, nil, spec.ECSCluster{}); err != nil || *n != 3 {
 		t.Errorf("%d calls, want 3 (%v)", *n, err)
 	}
 	api, n = answers(t, `{"__type": "InvalidParameterException", "message": "Another."}`, `{}`)
-	if err := newCluster(api, spec.ECSCluster{}).create(t.Context()); err == nil || *n != 1 {
+	if err := write(t, api, nil, spec.ECSCluster{}); err == nil || *n != 1 {
 		t.Errorf("%d calls, want 1 and an error (%v)", *n, err)
 	}
 }

@@ -7,16 +7,6 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
-// normal makes of a task definition's content what ECS makes of it, so that
-// two can be compared: its defaults are filled in, and what has no order is
-// told apart by name.
-func normal(content map[string]any) map[string]any {
-	tree, _ := clone(content).(map[string]any)
-	defaults(tree)
-	byName(tree)
-	return tree
-}
-
 // defaults brings what is given and what ECS answers, or acts on, where nothing
 // is given into one form.
 func defaults(tree map[string]any) {
@@ -173,85 +163,4 @@ func units(tree map[string]any, key string, parse func(string) (int, bool)) {
 	if n, ok := parse(s); ok {
 		tree[key] = strconv.Itoa(n)
 	}
-}
-
-// leave puts what is live at path in the place of what is wished, be it that
-// it is not there. "*" stands for every key of an object and every element of
-// a list. Below an element or an object that is not live, the wish stays: a
-// new container needs an image although images are ignored.
-func leave(tree, live map[string]any, path []string) {
-	key, rest := path[0], path[1:]
-	if key == "*" {
-		for key := range union(tree, live) {
-			leave(tree, live, append([]string{key}, rest...))
-		}
-		return
-	}
-	if len(rest) == 0 {
-		if v, ok := live[key]; ok {
-			tree[key] = clone(v)
-		} else {
-			delete(tree, key)
-		}
-		return
-	}
-	if was, ok := live[key].(map[string]any); ok {
-		if wished, ok := tree[key].(map[string]any); ok {
-			leave(wished, was, rest)
-		}
-		return
-	}
-	was, ok := live[key].([]any)
-	if !ok {
-		return
-	}
-	wished, _ := tree[key].([]any)
-	name := namer(wished, was)
-	names, elements := index(wished, name)
-	wasNames, wasElements := index(was, name)
-	leave(elements, wasElements, rest)
-	var list []any
-	for _, n := range append(names, wasNames...) {
-		if e, ok := elements[n]; ok {
-			list = append(list, e)
-			delete(elements, n)
-		}
-	}
-	if list == nil {
-		delete(tree, key)
-		return
-	}
-	tree[key] = list
-}
-
-func union(a, b map[string]any) map[string]bool {
-	keys := make(map[string]bool, len(a)+len(b))
-	for k := range a {
-		keys[k] = true
-	}
-	for k := range b {
-		keys[k] = true
-	}
-	return keys
-}
-
-// namer tells how the elements of lists are called: by their names where all
-// have one of their own, otherwise by their places.
-func namer(lists ...[]any) func(int, any) string {
-	byName := func(_ int, e any) string { return field(e, "name") }
-	for _, list := range lists {
-		if names, elements := index(list, byName); len(elements) < len(names) || elements[""] != nil {
-			return func(i int, _ any) string { return strconv.Itoa(i) }
-		}
-	}
-	return byName
-}
-
-func index(list []any, name func(int, any) string) (names []string, elements map[string]any) {
-	elements = make(map[string]any, len(list))
-	for i, e := range list {
-		names = append(names, name(i, e))
-		elements[name(i, e)] = e
-	}
-	return names, elements
 }

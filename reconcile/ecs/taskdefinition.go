@@ -27,187 +27,169 @@ type TaskDefinitionAPI interface {
 
 var _ TaskDefinitionAPI = (*ecs.Client)(nil)
 
-// TaskDefinition keeps the latest active revision of a family.
-type TaskDefinition struct {
-	api  TaskDefinitionAPI
-	env  reconcile.Env
-	want spec.ECSTaskDefinition
+type liveTaskDefinition = reconcile.Live[spec.ECSTaskDefinition, Revision]
+
+// Revision is what a spec has no word for in a task definition, but for what
+// ECS says about it by itself. It is carried into the next revision.
+type Revision struct {
+	ARN                   string
+	IPCMode               types.IpcMode
+	InferenceAccelerators []types.InferenceAccelerator
 }
 
-// NewTaskDefinition prepares a task definition of the spec.
-func NewTaskDefinition(api TaskDefinitionAPI, env reconcile.Env, want spec.ECSTaskDefinition) *TaskDefinition {
-	return &TaskDefinition{api: api, env: env, want: want}
+// TaskDefinitions keeps the latest active revision of families.
+type TaskDefinitions struct {
+	API TaskDefinitionAPI
+	Env reconcile.Env
 }
 
-// ID is the family's address.
-func (t *TaskDefinition) ID() spec.ID {
-	return spec.ID{Kind: spec.TaskDefinition, Name: t.want.Family}
-}
+var _ reconcile.Kind[spec.ECSTaskDefinition, Revision] = TaskDefinitions{}
 
-// Needs lists what the spec's task definition refers to.
-func (t *TaskDefinition) Needs() []spec.ID { return t.want.Needs }
-
-// Plan reads the latest active revision and says what is to do.
-func (t *TaskDefinition) Plan(ctx context.Context) (reconcile.Plan, error) {
-	live, err := t.describe(ctx)
-	if err != nil {
-		return reconcile.Plan{}, err
-	}
-	steps, err := t.diff(live)
-	if err != nil {
-		return reconcile.Plan{}, err
-	}
-	plan := reconcile.Plan{Exists: live.revision != nil, Steps: steps}
-	if live.revision != nil {
-		plan.Attrs = map[string]string{
-			"arn":      aws.ToString(live.revision.TaskDefinitionArn),
-			"revision": strconv.Itoa(int(live.revision.Revision)),
-		}
-	}
-	return plan, nil
-}
-
-type taskDefinition struct {
-	revision *types.TaskDefinition // nil: no active one
-	tags     map[string]string
-}
-
-func (t *TaskDefinition) describe(ctx context.Context) (taskDefinition, error) {
-	out, err := t.api.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
-		TaskDefinition: &t.want.Family,
+// Describe reads the latest active revision. One call answers with all of it.
+func (t TaskDefinitions) Describe(ctx context.Context, want spec.ECSTaskDefinition, _ bool) (liveTaskDefinition, error) {
+	out, err := t.API.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
+		TaskDefinition: &want.Family,
 		Include:        []types.TaskDefinitionField{types.TaskDefinitionFieldTags},
 	})
 	// ECS has no code of its own for a family that it does not know.
 	if awsx.Code(err) == "ClientException" && awsx.Mentions(err, "unable to describe task definition") {
-		return taskDefinition{}, nil
+		return liveTaskDefinition{}, nil
 	}
 	if err != nil {
-		return taskDefinition{}, err
+		return liveTaskDefinition{}, err
 	}
 	if out.TaskDefinition == nil {
-		return taskDefinition{}, awsx.Hollow("ecs:DescribeTaskDefinition", "taskDefinition", out.ResultMetadata)
+		return liveTaskDefinition{}, awsx.Hollow("ecs:DescribeTaskDefinition", "taskDefinition", out.ResultMetadata)
 	}
 	if out.TaskDefinition.Status != types.TaskDefinitionStatusActive {
-		return taskDefinition{}, nil
+		return liveTaskDefinition{}, nil
 	}
-	return taskDefinition{revision: out.TaskDefinition, tags: tags(out.Tags)}, nil
+	live := t.live(*out.TaskDefinition)
+	live.Is.Tags = tags(out.Tags)
+	return live, nil
 }
 
-func (t *TaskDefinition) diff(live taskDefinition) ([]reconcile.Step, error) {
-	wanted := t.env.Tags(t.want.Tags)
-	_, _, tagLines, err := wanted.Diff(live.tags)
-	if err != nil {
-		return nil, err
-	}
-
-	before := t.content(live.revision)
-	after := t.wish(before)
-	var lines []reconcile.Diff
-	if before != nil {
-		lines = reconcile.Compare("", normal(before), normal(after))
-	} else {
-		// All of it is new, and what the spec leaves out is ECS's to decide.
-		shown, _ := clone(after).(map[string]any)
-		byName(shown)
-		lines = reconcile.Compare("", nil, shown)
-	}
-
-	if len(lines) > 0 {
-		// A revision's content never changes, so any difference is a new
-		// revision, and takes its tags along from birth.
-		in, err := input(after)
-		if err != nil {
-			return nil, fmt.Errorf("task definition: %w", err)
+// live is a revision as a spec would declare it.
+func (t TaskDefinitions) live(r types.TaskDefinition) liveTaskDefinition {
+	role := func(name *string) *string {
+		if name != nil && !arn.IsARN(*name) { // it may have been registered by its name
+			return aws.String(fmt.Sprintf("arn:%s:iam::%s:role/%s", t.Env.Partition, t.Env.Account, *name))
 		}
-		in.Tags = tagList(wanted.Whole(live.tags))
-		return []reconcile.Step{{
-			Call: "ecs:RegisterTaskDefinition", Does: "register a revision of " + t.ID().String(),
-			Diffs: append(lines, tagLines...), Once: true,
-			Do: func(ctx context.Context) error { return t.register(ctx, in) },
-		}}, nil
+		return name
 	}
+	return liveTaskDefinition{
+		Exists: true,
+		Is: spec.ECSTaskDefinition{
+			Family: aws.ToString(r.Family), NetworkMode: string(r.NetworkMode), PIDMode: string(r.PidMode),
+			RequiresCompatibilities: r.RequiresCompatibilities,
+			CPU:                     aws.ToString(r.Cpu), Memory: aws.ToString(r.Memory),
+			ExecutionRole: role(r.ExecutionRoleArn), TaskRole: role(r.TaskRoleArn),
+			RuntimePlatform: r.RuntimePlatform, EphemeralStorage: r.EphemeralStorage,
+			EnableFaultInjection: r.EnableFaultInjection, ProxyConfiguration: r.ProxyConfiguration,
+			PlacementConstraints: r.PlacementConstraints, Volumes: r.Volumes, ContainerDefinitions: r.ContainerDefinitions,
+		},
+		Facts: Revision{ARN: aws.ToString(r.TaskDefinitionArn), IPCMode: r.IpcMode, InferenceAccelerators: r.InferenceAccelerators},
+		Attrs: map[string]string{"arn": aws.ToString(r.TaskDefinitionArn), "revision": strconv.Itoa(int(r.Revision))},
+	}
+}
 
-	if live.revision == nil {
-		return nil, nil
+// Complete leaves the paths that the spec ignores as they are live.
+func (t TaskDefinitions) Complete(live liveTaskDefinition, want spec.ECSTaskDefinition) (spec.ECSTaskDefinition, error) {
+	if !live.Exists || len(want.Ignore) == 0 {
+		return want, nil
 	}
-	return wanted.Steps(t.ID(), live.tags, tagCalls(t.api, live.revision.TaskDefinitionArn))
+	return keep(want, live.Is, want.Ignore)
+}
+
+// Normal is a task definition in the form in which task definitions are
+// compared: what ECS makes of it.
+func (t TaskDefinitions) Normal(definition spec.ECSTaskDefinition) (map[string]any, error) {
+	tree := content(definition)
+	defaults(tree)
+	byName(tree)
+	return tree, nil
+}
+
+// content is what ECS keeps of a task definition, under the API's names.
+func content(definition spec.ECSTaskDefinition) map[string]any {
+	tree := spec.Tree(definition)
+	for _, key := range []string{"tags", "ignore"} {
+		delete(tree, key)
+	}
+	for _, role := range []string{"executionRole", "taskRole"} {
+		if arn, ok := tree[role]; ok {
+			delete(tree, role)
+			tree[role+"Arn"] = arn
+		}
+	}
+	return tree
+}
+
+// Diff lists the steps from live to want. A revision's content never changes,
+// so any difference in it is a new revision, and takes its tags along from
+// birth.
+func (t TaskDefinitions) Diff(live liveTaskDefinition, want spec.ECSTaskDefinition, c reconcile.Changes) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	lines := c.All()
+	if !live.Exists {
+		// All of it is new, and what the spec leaves out is ECS's to decide.
+		tree := reconcile.Given(content(want))
+		byName(tree)
+		lines = reconcile.Compare("", nil, tree)
+	}
+	if len(lines) > 0 {
+		steps.Add("ecs:RegisterTaskDefinition", "register a revision of", append(lines, c.Tags.Lines...), func(ctx context.Context) error {
+			return t.register(ctx, live, want)
+		}).Once = true
+		return steps.List, nil
+	}
+	steps.Tag(c.Tags,
+		"ecs:TagResource", func(ctx context.Context) error {
+			_, err := t.API.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &live.Facts.ARN, Tags: tagList(c.Tags.Put)})
+			return err
+		},
+		"ecs:UntagResource", func(ctx context.Context) error {
+			_, err := t.API.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: &live.Facts.ARN, TagKeys: c.Tags.Remove})
+			return err
+		})
+	return steps.List, nil
 }
 
 // registerBudget covers a role that was created a moment ago and that ECS does
 // not know yet, and registrations of the family by somebody else.
 const registerBudget = 30 * time.Second
 
-func (t *TaskDefinition) register(ctx context.Context, in *ecs.RegisterTaskDefinitionInput) error {
+func (t TaskDefinitions) register(ctx context.Context, live liveTaskDefinition, want spec.ECSTaskDefinition) error {
+	in := &ecs.RegisterTaskDefinitionInput{
+		Family: &want.Family, NetworkMode: types.NetworkMode(want.NetworkMode), PidMode: types.PidMode(want.PIDMode),
+		RequiresCompatibilities: orAbsent(want.RequiresCompatibilities),
+		Cpu:                     orNone(&want.CPU), Memory: orNone(&want.Memory),
+		ExecutionRoleArn: orNone(want.ExecutionRole), TaskRoleArn: orNone(want.TaskRole),
+		RuntimePlatform: want.RuntimePlatform, EphemeralStorage: want.EphemeralStorage,
+		EnableFaultInjection: want.EnableFaultInjection, ProxyConfiguration: want.ProxyConfiguration,
+		PlacementConstraints: orAbsent(want.PlacementConstraints), Volumes: orAbsent(want.Volumes), ContainerDefinitions: want.ContainerDefinitions,
+		IpcMode: live.Facts.IPCMode, InferenceAccelerators: live.Facts.InferenceAccelerators,
+		Tags: tagList(t.Env.Tags(want.Tags).Whole(live.Is.Tags)),
+	}
 	// Only a role of this spec can be so young. For any other, a refusal is
 	// a refusal.
-	ours := slices.ContainsFunc(t.want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role })
+	ours := slices.ContainsFunc(want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role })
 	passing := func(err error) bool {
 		// ECS lets one registration of a family through at a time.
 		return awsx.Mentions(err, "too many concurrent attempts") ||
 			ours && (awsx.Mentions(err, "iam:PassRole") || awsx.Mentions(err, "unable to assume") ||
 				awsx.Mentions(err, "role is not valid"))
 	}
-	return awsx.Patiently(ctx, t.env.Pause, registerBudget, passing, func(ctx context.Context) error {
-		_, err := t.api.RegisterTaskDefinition(ctx, in, func(o *ecs.Options) { o.Retryer = awsx.Once(o.Retryer) })
+	return awsx.Patiently(ctx, t.Env.Pause, registerBudget, passing, func(ctx context.Context) error {
+		_, err := t.API.RegisterTaskDefinition(ctx, in, func(o *ecs.Options) { o.Retryer = awsx.Once(o.Retryer) })
 		return err
 	})
 }
 
-// content is what a revision says, without what ECS says about it; nil where
-// there is no revision.
-func (t *TaskDefinition) content(revision *types.TaskDefinition) map[string]any {
-	tree, _ := treeOf(revision).(map[string]any)
-	for _, key := range []string{
-		"taskDefinitionArn", "revision", "status", "compatibilities", "requiresAttributes",
-		"registeredAt", "registeredBy", "deregisteredAt", "deleteRequestedAt",
-	} {
-		delete(tree, key)
+// orNone keeps empty text off the wire: it asks for none.
+func orNone(text *string) *string {
+	if aws.ToString(text) == "" {
+		return nil
 	}
-	// A role may have been registered by its name.
-	for _, key := range []string{"executionRoleArn", "taskRoleArn"} {
-		if role, ok := tree[key].(string); ok && !arn.IsARN(role) {
-			tree[key] = fmt.Sprintf("arn:%s:iam::%s:role/%s", t.env.Partition, t.env.Account, role)
-		}
-	}
-	return tree
-}
-
-// wish lays what the spec gives over what is live. A field that the spec
-// leaves out, and the paths that it says to ignore, stay as they are live.
-func (t *TaskDefinition) wish(live map[string]any) map[string]any {
-	tree, _ := clone(live).(map[string]any)
-	if tree == nil {
-		tree = map[string]any{}
-	}
-	give := func(key string, given bool, value any) {
-		switch {
-		case !given:
-		case value == nil || value == "":
-			delete(tree, key)
-		default:
-			tree[key] = value
-		}
-	}
-	w := t.want
-	give("family", true, w.Family)
-	give("networkMode", w.NetworkMode != "", w.NetworkMode)
-	give("requiresCompatibilities", w.RequiresCompatibilities != nil, treeOf(w.RequiresCompatibilities))
-	give("cpu", w.CPU != "", w.CPU)
-	give("memory", w.Memory != "", w.Memory)
-	give("executionRoleArn", w.ExecutionRole != nil, aws.ToString(w.ExecutionRole))
-	give("taskRoleArn", w.TaskRole != nil, aws.ToString(w.TaskRole))
-	give("runtimePlatform", w.RuntimePlatform != nil, treeOf(w.RuntimePlatform))
-	give("ephemeralStorage", w.EphemeralStorage != nil, treeOf(w.EphemeralStorage))
-	give("volumes", w.Volumes != nil, treeOf(w.Volumes))
-	give("containerDefinitions", w.ContainerDefinitions != nil, treeOf(w.ContainerDefinitions))
-	if live != nil {
-		for _, path := range w.Ignore {
-			switch path {
-			case "executionRole", "taskRole": // what the API calls by their ARNs
-				path += "Arn"
-			}
-			leave(tree, live, spec.SplitPath(path))
-		}
-	}
-	return tree
+	return text
 }

@@ -66,6 +66,17 @@ func answered() *types.TaskDefinition {
 
 func owned() map[string]string { return map[string]string{reconcile.Mark: "churn/dev"} }
 
+// between lists the steps from a revision, none where it is nil, to want.
+func between(api TaskDefinitionAPI, revision *types.TaskDefinition, tags map[string]string, want spec.ECSTaskDefinition) ([]reconcile.Step, error) {
+	kind := TaskDefinitions{api, environment()}
+	var live liveTaskDefinition
+	if revision != nil {
+		live = kind.live(*revision)
+		live.Is.Tags = tags
+	}
+	return reconcile.Between(kind, environment(), live, want)
+}
+
 func paths(steps []reconcile.Step) []string {
 	var all []string
 	for _, s := range steps {
@@ -428,7 +439,7 @@ func TestTaskDefinitionsAreEquivalent(t *testing.T) {
 			if tt.live != nil {
 				tt.live(live)
 			}
-			steps, err := NewTaskDefinition(nil, environment(), want).diff(taskDefinition{revision: live, tags: owned()})
+			steps, err := between(nil, live, owned(), want)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -437,7 +448,7 @@ func TestTaskDefinitionsAreEquivalent(t *testing.T) {
 			}
 
 			tt.differ(&want)
-			steps, err = NewTaskDefinition(nil, environment(), want).diff(taskDefinition{revision: live, tags: owned()})
+			steps, err = between(nil, live, owned(), want)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -462,8 +473,7 @@ func TestUnmanagedFieldsAreCarried(t *testing.T) {
 	want := wished()
 	want.Memory = "2048"
 	had := map[string]string{reconcile.Mark: "churn/dev", "by": "hand", "aws:x": "1"}
-	def := NewTaskDefinition(nil, environment(), want)
-	got := registered(t, def, taskDefinition{revision: live, tags: had})
+	got := registered(t, live, had, want)
 
 	if !aws.ToBool(got.EnableFaultInjection) || got.IpcMode != types.IpcModeTask || got.ProxyConfiguration == nil {
 		t.Errorf("lost: %+v", got)
@@ -487,11 +497,10 @@ func (r *recorder) RegisterTaskDefinition(_ context.Context, in *ecs.RegisterTas
 	return &ecs.RegisterTaskDefinitionOutput{}, nil
 }
 
-func registered(t *testing.T, def *TaskDefinition, live taskDefinition) *ecs.RegisterTaskDefinitionInput {
+func registered(t *testing.T, live *types.TaskDefinition, tags map[string]string, want spec.ECSTaskDefinition) *ecs.RegisterTaskDefinitionInput {
 	t.Helper()
 	rec := &recorder{}
-	def.api = rec
-	steps, err := def.diff(live)
+	steps, err := between(rec, live, tags, want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -512,26 +521,27 @@ func TestTaskDefinitionSteps(t *testing.T) {
 	tests := []struct {
 		name  string
 		want  func(*spec.ECSTaskDefinition)
-		live  taskDefinition
+		live  *types.TaskDefinition
+		tags  map[string]string
 		calls []string
 		diffs []reconcile.Diff
 	}{
 		{
-			name: "adopted", live: taskDefinition{revision: answered()},
+			name: "adopted", live: answered(),
 			calls: []string{"ecs:TagResource"},
 			diffs: []reconcile.Diff{{Path: "tags." + reconcile.Mark, After: "churn/dev"}},
 		},
 		{
-			name:  "tags change in place",
-			want:  func(w *spec.ECSTaskDefinition) { w.Tags = map[string]string{"a": "1"} },
-			live:  taskDefinition{revision: answered(), tags: map[string]string{reconcile.Mark: "churn/dev", "b": "2"}},
+			name: "tags change in place",
+			want: func(w *spec.ECSTaskDefinition) { w.Tags = map[string]string{"a": "1"} },
+			live: answered(), tags: map[string]string{reconcile.Mark: "churn/dev", "b": "2"},
 			calls: []string{"ecs:TagResource", "ecs:UntagResource"},
 			diffs: []reconcile.Diff{{Path: "tags.a", After: "1"}, {Path: "tags.b", Before: "2"}},
 		},
 		{
 			name: "a revision takes its tags along",
 			want: func(w *spec.ECSTaskDefinition) { w.CPU, w.Tags = "1024", map[string]string{"a": "1"} },
-			live: taskDefinition{revision: answered(), tags: owned()}, calls: []string{"ecs:RegisterTaskDefinition"},
+			live: answered(), tags: owned(), calls: []string{"ecs:RegisterTaskDefinition"},
 			diffs: []reconcile.Diff{{Path: "cpu", Before: "512", After: "1024"}, {Path: "tags.a", After: "1"}},
 		},
 		{
@@ -555,7 +565,7 @@ func TestTaskDefinitionSteps(t *testing.T) {
 			if tt.want != nil {
 				tt.want(&want)
 			}
-			steps, err := NewTaskDefinition(nil, environment(), want).diff(tt.live)
+			steps, err := between(nil, tt.live, tt.tags, want)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -575,9 +585,7 @@ func TestTaskDefinitionSteps(t *testing.T) {
 
 func TestTaskDefinitionOfAnotherStack(t *testing.T) {
 	t.Parallel()
-	_, err := NewTaskDefinition(nil, environment(), wished()).diff(taskDefinition{
-		revision: answered(), tags: map[string]string{reconcile.Mark: "churn/prod"},
-	})
+	_, err := between(nil, answered(), map[string]string{reconcile.Mark: "churn/prod"}, wished())
 	if owned, ok := errors.AsType[*reconcile.OwnedError](err); !ok || owned.Owner != "churn/prod" {
 		t.Errorf("got %v, want an OwnedError", err)
 	}
@@ -621,11 +629,11 @@ func TestDescribeTaskDefinition(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			api, _ := answers(t, tt.answer)
-			live, err := NewTaskDefinition(api, environment(), wished()).describe(t.Context())
+			live, err := TaskDefinitions{api, environment()}.Describe(t.Context(), wished(), false)
 			if got := awsx.Code(err); got != tt.code || (err != nil) != (tt.code != "") {
 				t.Fatalf("error %v, want the code %q", err, tt.code)
 			}
-			if got := live.revision != nil; got != tt.exists {
+			if got := live.Exists; got != tt.exists {
 				t.Errorf("exists %t, want %t", got, tt.exists)
 			}
 		})
@@ -664,9 +672,7 @@ func TestRegisterPatience(t *testing.T) {
 			api, n := answers(t, tt.answers...)
 			want := wished()
 			want.Needs = tt.needs
-			err := NewTaskDefinition(api, environment(), want).register(t.Context(), &ecs.RegisterTaskDefinitionInput{
-				Family: aws.String("task"), ContainerDefinitions: []types.ContainerDefinition{},
-			})
+			err := TaskDefinitions{api, environment()}.register(t.Context(), liveTaskDefinition{}, want)
 			if got := awsx.Code(err); got != tt.code || (err != nil) != (tt.code != "") {
 				t.Errorf("error %v, want the code %q", err, tt.code)
 			}
@@ -677,8 +683,7 @@ func TestRegisterPatience(t *testing.T) {
 	}
 }
 
-// The normal form of a normal form is itself, and making it changes nothing of
-// what it is made of. A definition is compared with itself as in sync,
+// Making the normal form changes nothing of what it is made of. A definition is compared with itself as in sync,
 // whatever it is.
 func FuzzNormal(f *testing.F) {
 	f.Add("awsvpc", "0.5 vCPU", "1 GB", int32(80), int32(0), "tcp", "A", "A", "1", true)
@@ -701,34 +706,36 @@ func FuzzNormal(f *testing.F) {
 		}
 		want.Ignore = []string{"containerDefinitions.*.image", "containerDefinitions." + name1 + "." + name2, value}
 
-		def := NewTaskDefinition(nil, environment(), want)
-		content := def.wish(nil)
-		before, _ := clone(content).(map[string]any)
-		once := normal(content)
-		if d := cmp.Diff(before, content); d != "" {
-			t.Errorf("normal changed its argument:\n%s", d)
-		}
-		if d := cmp.Diff(once, normal(once)); d != "" {
-			t.Errorf("once (-), twice (+):\n%s", d)
-		}
-
-		in, err := input(content)
+		kind := TaskDefinitions{nil, environment()}
+		before := spec.Tree(want)
+		once, err := kind.Normal(want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		live := &types.TaskDefinition{
-			Family: in.Family, NetworkMode: in.NetworkMode, Cpu: in.Cpu, Memory: in.Memory, ExecutionRoleArn: in.ExecutionRoleArn,
-			RequiresCompatibilities: in.RequiresCompatibilities, ContainerDefinitions: in.ContainerDefinitions,
+		if d := cmp.Diff(before, spec.Tree(want)); d != "" {
+			t.Errorf("normal changed its argument:\n%s", d)
 		}
-		tree := treeOf(live)
-		steps, err := def.diff(taskDefinition{revision: live, tags: owned()})
+
+		live := &types.TaskDefinition{
+			Family: &want.Family, NetworkMode: types.NetworkMode(mode), Cpu: orNone(&cpu), Memory: orNone(&memory), ExecutionRoleArn: want.ExecutionRole,
+			RequiresCompatibilities: want.RequiresCompatibilities, ContainerDefinitions: want.ContainerDefinitions,
+		}
+		again, err := kind.Normal(kind.live(*live).Is)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(reconcile.Given(once), reconcile.Given(again)); d != "" {
+			t.Errorf("wanted (-), live (+):\n%s", d)
+		}
+		tree := spec.ShapeTree(live)
+		steps, err := between(nil, live, owned(), want)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(steps) > 0 {
 			t.Errorf("differs from itself: %v", steps[0].Diffs)
 		}
-		if d := cmp.Diff(tree, treeOf(live)); d != "" {
+		if d := cmp.Diff(tree, spec.ShapeTree(live)); d != "" {
 			t.Errorf("diff changed what is live:\n%s", d)
 		}
 	})

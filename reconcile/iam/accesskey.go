@@ -56,7 +56,7 @@ type AccessKey struct {
 	api   AccessKeyAPI
 	env   reconcile.Env
 	user  string
-	base  awsx.Read[*userBase] // nil: absent
+	base  func(context.Context) (liveUser, error)
 	sinks []sink.Sink
 	prove Prove
 
@@ -166,7 +166,7 @@ func (k *AccessKey) lags(l accessKeys) bool {
 
 // read asks for the user's keys and for the record in its tags.
 func (k *AccessKey) read(ctx context.Context, live *accessKeys) error {
-	var base *userBase
+	var base liveUser
 	var reads awsx.Reads
 	reads.Go(func() (err error) {
 		base, err = k.base(ctx)
@@ -179,16 +179,16 @@ func (k *AccessKey) read(ctx context.Context, live *accessKeys) error {
 	if err := reads.Wait(); err != nil {
 		return err
 	}
-	if base == nil {
+	if !base.Exists {
 		live.keys = nil
 		return nil
 	}
 	var err error
-	if _, _, _, err = k.env.Tags(nil).Diff(base.tags); err != nil {
+	if _, err = k.env.Tags(nil).Changes(base.Is.Tags); err != nil {
 		return err // another stack's user, and so another stack's key
 	}
-	live.ours = base.tags[reconcile.Mark] == k.env.Stack
-	live.record, err = parseRecord(base.tags[keyTag])
+	live.ours = base.Is.Tags[reconcile.Mark] == k.env.Stack
+	live.record, err = parseRecord(base.Is.Tags[keyTag])
 	return err
 }
 

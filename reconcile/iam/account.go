@@ -34,29 +34,29 @@ type Keys struct {
 // New prepares what the spec declares under iam. A spec of many resources is
 // read by the page, any other one by one.
 func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Keys) []reconcile.Resource {
-	read := oneByOne(api, env.Pause)
+	read := oneByOne(api, env, want)
 	if len(want.Policies)+len(want.Roles)+len(want.Users) > many {
 		read = byThePage(api, tagging, env, want)
 	}
 
 	var all []reconcile.Resource
 	for _, w := range want.OIDCProviders {
-		all = append(all, &OIDCProvider{api: api, env: env, want: w})
+		all = append(all, reconcile.Declare(OIDCProviders{api, env}, env, w))
 	}
 	for _, w := range want.Policies {
-		all = append(all, &Policy{api: api, env: env, want: w, read: read.policy(policyARN(env, w))})
+		all = append(all, reconcile.Declare(Policies{api, env, read.policy}, env, w))
 	}
 	for _, w := range want.Roles {
-		all = append(all, &Role{api: api, env: env, want: w, read: read.role(w)})
+		all = append(all, reconcile.Declare(Roles{api, env, read.role}, env, w))
 	}
 	for _, w := range want.Users {
-		all = append(all, &User{api: api, env: env, want: w, base: read.user(w.Name), grants: read.grants(w)})
+		all = append(all, reconcile.Declare(Users{api, env, read.user, read.granted}, env, w))
 		if w.AccessKey == nil {
 			continue
 		}
 		to := sinks(keys, env, w)
 		all = append(all, &AccessKey{
-			api: api, env: env, user: w.Name, base: read.user(w.Name), sinks: to, prove: keys.Prove,
+			api: api, env: env, user: w.Name, base: func(ctx context.Context) (liveUser, error) { return read.user(ctx, w.Name) }, sinks: to, prove: keys.Prove,
 			terms: terms{
 				asOf: env.Now(), rotateAfter: w.AccessKey.RotateAfter, retireAfter: w.AccessKey.RetireAfter,
 				sharedSinks: places(to, sink.Sink.Shared),
@@ -89,27 +89,39 @@ func sinks(keys Keys, env reconcile.Env, user spec.IAMUser) []sink.Sink {
 
 // reader is a way to read IAM, resource by resource.
 type reader struct {
-	policy func(arn string) awsx.Read[*managedPolicy]
-	role   func(want spec.IAMRole) awsx.Read[*role]
-	user   func(name string) awsx.Read[*userBase] // the user and its key share one
-	grants func(want spec.IAMUser) awsx.Read[*grants]
+	policy  func(context.Context, spec.IAMPolicy) (livePolicy, error)
+	role    func(context.Context, spec.IAMRole) (liveRole, error)
+	user    func(ctx context.Context, name string) (liveUser, error) // the user and its key share one
+	granted func(context.Context, spec.IAMUser) (grants, error)
 }
 
-func oneByOne(api API, pause awsx.Pause) reader {
-	user := func(ctx context.Context, name string) (*userBase, error) { return describeUserBase(ctx, api, name) }
-	users := awsx.NewShared(sideBySide(user), user)
+func oneByOne(api API, env reconcile.Env, want spec.IAM) reader {
+	one := func(ctx context.Context, name string) (liveUser, error) { return describeUser(ctx, api, name) }
 	return reader{
-		policy: func(arn string) awsx.Read[*managedPolicy] {
-			return func(ctx context.Context) (*managedPolicy, error) { return describePolicy(ctx, api, pause, arn) }
+		policy: func(ctx context.Context, want spec.IAMPolicy) (livePolicy, error) {
+			return describePolicy(ctx, api, env.Pause, policyARN(env, want))
 		},
-		role: func(want spec.IAMRole) awsx.Read[*role] {
-			return func(ctx context.Context) (*role, error) { return describeRole(ctx, api, pause, want) }
+		role: func(ctx context.Context, want spec.IAMRole) (liveRole, error) {
+			return describeRole(ctx, api, env.Pause, want)
 		},
-		user: users.For,
-		grants: func(want spec.IAMUser) awsx.Read[*grants] {
-			return func(ctx context.Context) (*grants, error) { return describeUserGrants(ctx, api, pause, want) }
+		user: awsx.NewShared(askers(want.Users), sideBySide(one), one).Get,
+		granted: func(ctx context.Context, want spec.IAMUser) (grants, error) {
+			return describeUserGrants(ctx, api, env.Pause, want)
 		},
 	}
+}
+
+// askers are the users by name, one that has an access key twice: the key looks
+// at its user too.
+func askers(users []spec.IAMUser) []string {
+	var names []string
+	for _, u := range users {
+		names = append(names, u.Name)
+		if u.AccessKey != nil {
+			names = append(names, u.Name)
+		}
+	}
+	return names
 }
 
 // sideBySide makes a read of many of a read of one.

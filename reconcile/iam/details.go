@@ -44,34 +44,38 @@ const many = 50
 func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM) reader {
 	d := &details{api: api, tagging: tags, env: env, want: want, call: awsx.NewSingle()}
 
-	policies := awsx.NewShared(d.policies, func(ctx context.Context, arn string) (*managedPolicy, error) {
+	roleByName := make(map[string]spec.IAMRole, len(want.Roles))
+	userByName := make(map[string]spec.IAMUser, len(want.Users))
+	var arns, roleNames, userNames []string
+	for _, p := range want.Policies {
+		arns = append(arns, policyARN(env, p))
+	}
+	for _, r := range want.Roles {
+		roleNames, roleByName[r.Name] = append(roleNames, r.Name), r
+	}
+	for _, u := range want.Users {
+		userNames, userByName[u.Name] = append(userNames, u.Name), u
+	}
+	policies := awsx.NewShared(arns, d.policies, func(ctx context.Context, arn string) (livePolicy, error) {
 		return describePolicy(ctx, api, env.Pause, arn)
 	})
-	roles := awsx.NewShared(d.roles, func(ctx context.Context, name string) (*role, error) {
-		return describeRole(ctx, api, env.Pause, d.wantRole(name))
+	roles := awsx.NewShared(roleNames, d.roles, func(ctx context.Context, name string) (liveRole, error) {
+		return describeRole(ctx, api, env.Pause, roleByName[name])
 	})
-	users := awsx.NewShared(d.users, func(ctx context.Context, name string) (*userBase, error) {
-		return describeUserBase(ctx, api, name)
+	users := awsx.NewShared(askers(want.Users), d.users, func(ctx context.Context, name string) (liveUser, error) {
+		return describeUser(ctx, api, name)
 	})
-	held := awsx.NewShared(d.grants, func(ctx context.Context, name string) (*grants, error) {
-		return describeUserGrants(ctx, api, env.Pause, d.wantUser(name))
+	granted := awsx.NewShared(userNames, d.grants, func(ctx context.Context, name string) (grants, error) {
+		return describeUserGrants(ctx, api, env.Pause, userByName[name])
 	})
 	return reader{
-		policy: policies.For,
-		role:   func(want spec.IAMRole) awsx.Read[*role] { return roles.For(want.Name) },
-		user:   users.For,
-		grants: func(want spec.IAMUser) awsx.Read[*grants] { return held.For(want.Name) },
+		policy: func(ctx context.Context, want spec.IAMPolicy) (livePolicy, error) {
+			return policies.Get(ctx, policyARN(env, want))
+		},
+		role:    func(ctx context.Context, want spec.IAMRole) (liveRole, error) { return roles.Get(ctx, want.Name) },
+		user:    users.Get,
+		granted: func(ctx context.Context, want spec.IAMUser) (grants, error) { return granted.Get(ctx, want.Name) },
 	}
-}
-
-func (d *details) wantRole(name string) spec.IAMRole {
-	i := slices.IndexFunc(d.want.Roles, func(r spec.IAMRole) bool { return r.Name == name })
-	return d.want.Roles[i]
-}
-
-func (d *details) wantUser(name string) spec.IAMUser {
-	i := slices.IndexFunc(d.want.Users, func(u spec.IAMUser) bool { return u.Name == name })
-	return d.want.Users[i]
 }
 
 // details holds an account's pages once they are read.
@@ -129,7 +133,7 @@ func (d *details) read(ctx context.Context) (pages, error) {
 	return d.page, nil
 }
 
-func (d *details) policies(ctx context.Context, arns []string) (map[string]*managedPolicy, error) {
+func (d *details) policies(ctx context.Context, arns []string) (map[string]livePolicy, error) {
 	var page pages
 	var tags map[string]map[string]string
 	var reads awsx.Reads
@@ -142,7 +146,8 @@ func (d *details) policies(ctx context.Context, arns []string) (map[string]*mana
 		tags, _ = d.policyTags(ctx)
 		return nil
 	})
-	if err := reads.Wait(); err != nil {
+	err := reads.Wait()
+	if err != nil {
 		return nil, err
 	}
 
@@ -150,7 +155,7 @@ func (d *details) policies(ctx context.Context, arns []string) (map[string]*mana
 	for _, p := range d.want.Policies {
 		wants[policyARN(d.env, p)] = p
 	}
-	found := make(map[string]*managedPolicy, len(arns))
+	found := make(map[string]*livePolicy, len(arns))
 	var doubtful []string
 	for _, arn := range arns {
 		detail, ok := page.policies[arn]
@@ -167,23 +172,29 @@ func (d *details) policies(ctx context.Context, arns []string) (map[string]*mana
 		}
 	}
 	if tags == nil {
-		return found, d.ask(ctx, found, doubtful)
+		err = d.ask(ctx, found, doubtful)
+	} else {
+		err = d.verify(ctx, found, wants, doubtful)
 	}
-	return found, d.settle(ctx, found, wants, doubtful)
+	answers := make(map[string]livePolicy, len(found))
+	for arn, live := range found {
+		answers[arn] = *live
+	}
+	return answers, err
 }
 
 // sample is how many policies are asked for themselves before the tagging API
 // is believed, or not.
 const sample = 10
 
-// settle asks IAM for the tags of those policies whose tags are not as they
+// verify asks IAM for the tags of those policies whose tags are not as they
 // should be by the tagging API. Its index lags behind IAM and knows no resource
 // that never had a tag, so it can say that all is well, and no more. Where it
 // turns out to be wrong about every policy of a sample it does not know
 // policies at all, or not yet, as after a first run. The other tags are then
 // left for another time, except those of policies about to be written, which
 // may turn out to be another stack's.
-func (d *details) settle(ctx context.Context, found map[string]*managedPolicy, wants map[string]spec.IAMPolicy, doubtful []string) error {
+func (d *details) verify(ctx context.Context, found map[string]*livePolicy, wants map[string]spec.IAMPolicy, doubtful []string) error {
 	first := doubtful[:min(sample, len(doubtful))]
 	if err := d.ask(ctx, found, first); err != nil {
 		return err
@@ -195,20 +206,20 @@ func (d *details) settle(ctx context.Context, found map[string]*managedPolicy, w
 	}
 	var written []string
 	for _, arn := range rest {
-		if same, err := policy.Equal([]byte(found[arn].document), wants[arn].Document); err == nil && same {
-			found[arn].tagsUnknown = true
+		if same, err := policy.Equal(found[arn].Is.Document, wants[arn].Document); err == nil && same {
+			found[arn].Facts.TagsUnknown = true
 		} else {
 			written = append(written, arn)
 		}
 	}
 	if unknown := len(rest) - len(written); unknown > 0 {
-		found[first[0]].note = fmt.Sprintf("the tags of %d policies were not compared: the tagging API does not list them (yet)", unknown)
+		found[first[0]].Notes = []string{fmt.Sprintf("the tags of %d policies were not compared: the tagging API does not list them (yet)", unknown)}
 	}
 	return d.ask(ctx, found, written)
 }
 
 // ask reads tags and description of policies one by one.
-func (d *details) ask(ctx context.Context, found map[string]*managedPolicy, arns []string) error {
+func (d *details) ask(ctx context.Context, found map[string]*livePolicy, arns []string) error {
 	answers := make([]*types.Policy, len(arns))
 	var reads awsx.Reads
 	for i, arn := range arns {
@@ -235,23 +246,25 @@ func (d *details) ask(ctx context.Context, found map[string]*managedPolicy, arns
 			delete(found, arn)
 			continue
 		}
-		found[arn].tags = tagMap(answers[i].Tags)
-		found[arn].description = aws.String(aws.ToString(answers[i].Description))
+		found[arn].Is.Tags = tagMap(answers[i].Tags)
+		found[arn].Is.Description = aws.String(aws.ToString(answers[i].Description))
 	}
 	return nil
 }
 
 // tagged says that a policy's tags are as the spec wants them.
-func (d *details) tagged(want spec.IAMPolicy, live *managedPolicy) bool {
-	_, _, lines, err := d.env.Tags(want.Tags).Diff(live.tags)
-	return err == nil && len(lines) == 0
+func (d *details) tagged(want spec.IAMPolicy, live *livePolicy) bool {
+	c, err := d.env.Tags(want.Tags).Changes(live.Is.Tags)
+	return err == nil && len(c.Lines) == 0
 }
 
-func detailPolicy(detail types.ManagedPolicyDetail, tags map[string]string) (*managedPolicy, error) {
+func detailPolicy(detail types.ManagedPolicyDetail, tags map[string]string) (*livePolicy, error) {
 	for _, v := range detail.PolicyVersionList {
 		if v.IsDefaultVersion {
 			document, err := policy.Decode(aws.ToString(v.Document))
-			return &managedPolicy{document: document, tags: tags}, err
+			return &livePolicy{Exists: true, Is: spec.IAMPolicy{
+				Meta: spec.Meta{Tags: tags}, Name: aws.ToString(detail.PolicyName), Path: aws.ToString(detail.Path), Document: spec.Document(document),
+			}}, err
 		}
 	}
 	return nil, fmt.Errorf("aws answered no default version of %s", aws.ToString(detail.Arn))
@@ -290,7 +303,7 @@ func globalRegion(partition string) string {
 	return "us-east-1"
 }
 
-func (d *details) roles(ctx context.Context, names []string) (map[string]*role, error) {
+func (d *details) roles(ctx context.Context, names []string) (map[string]liveRole, error) {
 	var page pages
 	var listed map[string]types.Role
 	var reads awsx.Reads
@@ -310,32 +323,26 @@ func (d *details) roles(ctx context.Context, names []string) (map[string]*role, 
 	if err := reads.Wait(); err != nil {
 		return nil, err
 	}
-	found := make(map[string]*role, len(names))
+	found := make(map[string]liveRole, len(names))
 	for _, name := range names {
 		detail, ok := page.roles[name]
 		if !ok {
 			continue
 		}
-		trust, err := policy.Decode(aws.ToString(detail.AssumeRolePolicyDocument))
-		if err != nil {
-			return nil, err
-		}
 		inline, err := inlineDocuments(detail.RolePolicyList)
 		if err != nil {
 			return nil, err
 		}
-		found[name] = &role{
-			path:               aws.ToString(detail.Path),
-			description:        aws.ToString(listed[name].Description),
-			maxSessionDuration: aws.ToInt32(listed[name].MaxSessionDuration),
-			trust:              trust,
-			tags:               tagMap(detail.Tags),
-			grants: grants{
-				attached: attachedARNs(detail.AttachedManagedPolicies),
-				inline:   inline,
-				boundary: boundaryARN(detail.PermissionsBoundary),
-			},
+		is, err := role(types.Role{
+			RoleName: detail.RoleName, Path: detail.Path, AssumeRolePolicyDocument: detail.AssumeRolePolicyDocument,
+			PermissionsBoundary: detail.PermissionsBoundary, Tags: detail.Tags,
+			Description: listed[name].Description, MaxSessionDuration: listed[name].MaxSessionDuration,
+		})
+		if err != nil {
+			return nil, err
 		}
+		is.Policies, is.InlinePolicies = attachedARNs(detail.AttachedManagedPolicies), inline
+		found[name] = liveRole{Exists: true, Is: is}
 	}
 	return found, nil
 }
@@ -358,30 +365,26 @@ func (d *details) listRoles(ctx context.Context) (map[string]types.Role, error) 
 	return roles, nil
 }
 
-func (d *details) users(ctx context.Context, names []string) (map[string]*userBase, error) {
+func (d *details) users(ctx context.Context, names []string) (map[string]liveUser, error) {
 	page, err := d.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[string]*userBase, len(names))
+	found := make(map[string]liveUser, len(names))
 	for _, name := range names {
 		if detail, ok := page.users[name]; ok {
-			found[name] = &userBase{
-				path:     aws.ToString(detail.Path),
-				tags:     tagMap(detail.Tags),
-				boundary: boundaryARN(detail.PermissionsBoundary),
-			}
+			found[name] = user(detail.UserName, detail.Path, detail.PermissionsBoundary, detail.Tags)
 		}
 	}
 	return found, nil
 }
 
-func (d *details) grants(ctx context.Context, names []string) (map[string]*grants, error) {
+func (d *details) grants(ctx context.Context, names []string) (map[string]grants, error) {
 	page, err := d.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[string]*grants, len(names))
+	found := make(map[string]grants, len(names))
 	for _, name := range names {
 		detail, ok := page.users[name]
 		if !ok {
@@ -391,19 +394,19 @@ func (d *details) grants(ctx context.Context, names []string) (map[string]*grant
 		if err != nil {
 			return nil, err
 		}
-		found[name] = &grants{attached: attachedARNs(detail.AttachedManagedPolicies), inline: inline}
+		found[name] = grants{attached: attachedARNs(detail.AttachedManagedPolicies), inline: inline}
 	}
 	return found, nil
 }
 
-func inlineDocuments(list []types.PolicyDetail) (map[string]string, error) {
-	documents := map[string]string{}
+func inlineDocuments(list []types.PolicyDetail) (map[string]spec.Document, error) {
+	documents := map[string]spec.Document{}
 	for _, p := range list {
 		document, err := policy.Decode(aws.ToString(p.PolicyDocument))
 		if err != nil {
 			return nil, err
 		}
-		documents[aws.ToString(p.PolicyName)] = document
+		documents[aws.ToString(p.PolicyName)] = spec.Document(document)
 	}
 	return documents, nil
 }

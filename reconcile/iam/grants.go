@@ -18,23 +18,17 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
-// grants is what roles and users have in common: what they are allowed.
+// grants are what users, roles and groups have in common: what they may do. A
+// nil field is left out.
 type grants struct {
-	attached []string          // ARNs
-	inline   map[string]string // documents by name
-	boundary string            // an ARN; "": none
-}
-
-// wantGrants is what the spec gives; nil fields are not managed.
-type wantGrants struct {
+	boundary *string // "": none
 	attached []string
 	inline   map[string]spec.Document
-	boundary *string
 }
 
-// grantCalls are the writes of a role or of a user.
+// grantCalls are the writes of a user, a role or a group.
 type grantCalls struct {
-	kind           string // Role, User: how IAM's calls end
+	kind           string // User, Role, Group: how IAM's calls end
 	attach, detach func(ctx context.Context, arn string) error
 	putInline      func(ctx context.Context, name, document string) error
 	deleteInline   func(ctx context.Context, name string) error
@@ -42,95 +36,81 @@ type grantCalls struct {
 	deleteBoundary func(ctx context.Context) error
 }
 
-// principalTags are the tags of a role or a user, whose keys IAM folds. Those
-// of policies and providers it does not.
-func principalTags(env reconcile.Env, want map[string]string) reconcile.Tags {
-	tags := env.Tags(want)
-	tags.FoldCase = true
-	return tags
+// normalGrants brings what is granted into the form in which it is compared.
+func normalGrants(tree map[string]any, g grants) error {
+	tree["policies"] = reconcile.Set(g.attached)
+	inline := reconcile.Keyed{}
+	for name, text := range g.inline {
+		document, err := policy.Parse(text)
+		if err != nil {
+			return fmt.Errorf("inline policy %s: %w", name, err)
+		}
+		inline[name] = document
+	}
+	tree["inlinePolicies"] = inline
+	return nil
 }
 
 // sureAttachments is how many policies every account may attach to a role or a
 // user. It may ask for more, and there is no telling from IAM whether it has.
 const sureAttachments = 10
 
-// grantSteps lists the steps from live to want. Policies come before others
-// go, so that one that is replaced by another leaves no gap.
-func grantSteps(id spec.ID, needs []spec.ID, env reconcile.Env, want wantGrants, live grants, calls grantCalls) ([]reconcile.Step, error) {
-	var steps []reconcile.Step
-	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
-		steps = append(steps, reconcile.Step{Call: call, Does: does + " " + id.String(), Diffs: diffs, Do: do})
+// grant appends the steps from live to want. Policies come before others go, so
+// that one that is replaced by another leaves no gap. What is new has its
+// boundary already, and is not known to all of IAM.
+func grant(steps *reconcile.Steps, env reconcile.Env, needs []spec.ID, isNew bool, live, want grants, c reconcile.Changes, calls grantCalls) {
+	do := func(write func(context.Context) error) func(context.Context) error {
+		if isNew {
+			return onceVisible(env, write)
+		}
+		return write
 	}
-
 	ours := func(arn string) bool {
 		return slices.Contains(needs, spec.ID{Kind: spec.Policy, Name: lastSegment(arn)})
 	}
 
-	if want.boundary != nil && *want.boundary != live.boundary {
-		diffs := reconcile.Compare("permissionsBoundary", reconcile.OrNil(live.boundary), reconcile.OrNil(*want.boundary))
-		if *want.boundary == "" {
-			step("iam:Delete"+calls.kind+"PermissionsBoundary", "remove the permissions boundary of", diffs, calls.deleteBoundary)
-		} else {
-			step("iam:Put"+calls.kind+"PermissionsBoundary", "set the permissions boundary of", diffs,
-				func(ctx context.Context) error {
-					return attach(ctx, env, *want.boundary, ours(*want.boundary), calls.putBoundary)
-				})
-		}
+	switch boundary := c.Of("permissionsBoundary"); {
+	case isNew:
+	case aws.ToString(want.boundary) == "":
+		steps.Add("iam:Delete"+calls.kind+"PermissionsBoundary", "remove the permissions boundary of", boundary, calls.deleteBoundary)
+	default:
+		steps.Add("iam:Put"+calls.kind+"PermissionsBoundary", "set the permissions boundary of", boundary, func(ctx context.Context) error {
+			return attach(ctx, env, *want.boundary, ours(*want.boundary), calls.putBoundary)
+		})
 	}
-
-	if want.inline != nil {
-		for _, name := range slices.Sorted(maps.Keys(want.inline)) {
-			var is []byte
-			if text, ok := live.inline[name]; ok {
-				is = []byte(text)
-			}
-			diffs, err := policy.Diff("inlinePolicies["+name+"]", is, want.inline[name])
-			if err != nil {
-				return nil, err
-			}
-			if len(diffs) > 0 {
-				step("iam:Put"+calls.kind+"Policy", "write inline policy "+name+" of", diffs, func(ctx context.Context) error {
-					return calls.putInline(ctx, name, string(want.inline[name]))
-				})
-			}
-		}
+	for _, name := range slices.Sorted(maps.Keys(want.inline)) {
+		steps.Add("iam:Put"+calls.kind+"Policy", "write inline policy "+name+" of", c.Under("inlinePolicies["+name+"]"),
+			do(func(ctx context.Context) error { return calls.putInline(ctx, name, string(want.inline[name])) }))
 	}
-	if want.attached != nil {
-		missing, extra := without(want.attached, live.attached), without(live.attached, want.attached)
-		// At the quota one has to go before another can come. Between the two
-		// calls the principal has the rights of neither, which is the price:
-		// attached first, every run would end in LimitExceeded.
-		quota, n := max(sureAttachments, len(live.attached)), len(live.attached)
-		for len(missing)+len(extra) > 0 {
-			if len(missing) > 0 && (n < quota || len(extra) == 0) {
-				arn := missing[0]
-				missing, n = missing[1:], n+1
-				step("iam:Attach"+calls.kind+"Policy", "attach policy "+lastSegment(arn)+" to",
-					[]reconcile.Diff{{Path: "policies[" + lastSegment(arn) + "]", After: arn}},
-					func(ctx context.Context) error { return attach(ctx, env, arn, ours(arn), calls.attach) })
-				continue
-			}
-			arn := extra[0]
-			extra, n = extra[1:], n-1
-			step("iam:Detach"+calls.kind+"Policy", "detach policy "+lastSegment(arn)+" from",
-				[]reconcile.Diff{{Path: "policies[" + lastSegment(arn) + "]", Before: arn}},
-				func(ctx context.Context) error { return gone(calls.detach(ctx, arn)) })
+	line := func(arn string) reconcile.Diff { return reconcile.Diff{Path: "policies[" + lastSegment(arn) + "]"} }
+	// At the quota one has to go before another can come. Between the two calls
+	// the principal has the rights of neither, which is the price: attached
+	// first, every run would end in LimitExceeded.
+	missing, extra := without(want.attached, live.attached), without(live.attached, want.attached)
+	quota, n := max(sureAttachments, len(live.attached)), len(live.attached)
+	for len(missing)+len(extra) > 0 {
+		if len(missing) > 0 && (n < quota || len(extra) == 0) {
+			arn := missing[0]
+			missing, n = missing[1:], n+1
+			d := line(arn)
+			d.After = arn
+			steps.Add("iam:Attach"+calls.kind+"Policy", "attach policy "+lastSegment(arn)+" to", []reconcile.Diff{d},
+				func(ctx context.Context) error { return attach(ctx, env, arn, ours(arn), calls.attach) })
+			continue
 		}
+		arn := extra[0]
+		extra, n = extra[1:], n-1
+		d := line(arn)
+		d.Before = arn
+		steps.Add("iam:Detach"+calls.kind+"Policy", "detach policy "+lastSegment(arn)+" from", []reconcile.Diff{d},
+			func(ctx context.Context) error { return gone(calls.detach(ctx, arn)) })
 	}
-	if want.inline != nil {
-		for _, name := range slices.Sorted(maps.Keys(live.inline)) {
-			if _, ok := want.inline[name]; ok {
-				continue
-			}
-			diffs, err := policy.Diff("inlinePolicies["+name+"]", []byte(live.inline[name]), nil)
-			if err != nil {
-				return nil, err
-			}
-			step("iam:Delete"+calls.kind+"Policy", "remove inline policy "+name+" of", diffs,
+	for _, name := range slices.Sorted(maps.Keys(live.inline)) {
+		if _, wanted := want.inline[name]; !wanted {
+			steps.Add("iam:Delete"+calls.kind+"Policy", "remove inline policy "+name+" of", c.Under("inlinePolicies["+name+"]"),
 				func(ctx context.Context) error { return gone(calls.deleteInline(ctx, name)) })
 		}
 	}
-	return steps, nil
 }
 
 // visibleBudget covers the time until an entity just created is known to all
@@ -185,22 +165,24 @@ func orAbsent(err error) error {
 // is a race and no absent principal: all is read again.
 func inlinePolicies(ctx context.Context, pause awsx.Pause,
 	list func(context.Context) ([]string, error), get func(ctx context.Context, name string) (string, error),
-) (map[string]string, error) {
+) (map[string]spec.Document, error) {
 	poll := awsx.Poll{Pause: pause, Budget: visibleBudget}
 	for {
 		names, err := list(ctx)
 		if err != nil {
 			return nil, orAbsent(err)
 		}
-		documents := make(map[string]string, len(names))
+		documents := make(map[string]spec.Document, len(names))
 		for _, name := range names {
 			var text string
 			if text, err = get(ctx, name); err != nil {
 				break
 			}
-			if documents[name], err = policy.Decode(text); err != nil {
+			document, err := policy.Decode(text)
+			if err != nil {
 				return nil, fmt.Errorf("inline policy %s: %w", name, err)
 			}
+			documents[name] = spec.Document(document)
 		}
 		if awsx.Code(err) != "NoSuchEntity" || !poll.Again(ctx) {
 			return documents, err
@@ -227,16 +209,16 @@ func tagList(tags map[string]string) []types.Tag {
 }
 
 func attachedARNs(list []types.AttachedPolicy) []string {
-	var arns []string
+	arns := []string{}
 	for _, p := range list {
 		arns = append(arns, aws.ToString(p.PolicyArn))
 	}
 	return arns
 }
 
-func boundaryARN(b *types.AttachedPermissionsBoundary) string {
+func boundaryARN(b *types.AttachedPermissionsBoundary) *string {
 	if b == nil {
-		return ""
+		return aws.String("")
 	}
-	return aws.ToString(b.PermissionsBoundaryArn)
+	return aws.String(aws.ToString(b.PermissionsBoundaryArn))
 }

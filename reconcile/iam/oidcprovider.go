@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -27,143 +26,119 @@ type OIDCProviderAPI interface {
 
 var _ OIDCProviderAPI = (*iam.Client)(nil)
 
-// OIDCProvider keeps one OpenID Connect provider. There is one of a URL in an
-// account, so several stacks have to share it. The stack whose mark it carries
+type liveOIDCProvider = reconcile.Live[spec.IAMOIDCProvider, reconcile.NoFacts]
+
+// OIDCProviders keeps the OpenID Connect providers of an account. There is one
+// of a URL, so several stacks have to share it. The stack whose mark it carries
 // keeps it whole; any other sees to it that what it needs is there, and takes
 // nothing away.
-type OIDCProvider struct {
-	api  OIDCProviderAPI
-	env  reconcile.Env
-	want spec.IAMOIDCProvider
+type OIDCProviders struct {
+	api OIDCProviderAPI
+	env reconcile.Env
 }
 
-// ID is the provider's address.
-func (p *OIDCProvider) ID() spec.ID { return spec.ID{Kind: spec.OIDCProvider, Name: p.want.URL} }
+var (
+	_ reconcile.Kind[spec.IAMOIDCProvider, reconcile.NoFacts] = OIDCProviders{}
+	_ reconcile.Sharer                                        = OIDCProviders{}
+)
 
-// Needs lists what the spec's provider refers to.
-func (p *OIDCProvider) Needs() []spec.ID { return p.want.Needs }
+// Shared says that another stack's provider serves this one too.
+func (p OIDCProviders) Shared() {}
 
-// Plan reads the provider and says what is to do.
-func (p *OIDCProvider) Plan(ctx context.Context) (reconcile.Plan, error) {
-	live, err := p.describe(ctx)
-	if err != nil {
-		return reconcile.Plan{}, err
-	}
-	return p.diff(live), nil
-}
-
-type oidcProvider struct {
-	exists      bool
-	clientIDs   []string
-	thumbprints []string
-	tags        map[string]string
-}
-
-func (p *OIDCProvider) arn() *string {
-	return aws.String(fmt.Sprintf("arn:%s:iam::%s:oidc-provider/%s", p.env.Partition, p.env.Account, p.want.URL))
-}
-
-func (p *OIDCProvider) describe(ctx context.Context) (oidcProvider, error) {
-	out, err := p.api.GetOpenIDConnectProvider(ctx, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.arn()})
+// Describe reads a provider. One call answers with all of it.
+func (p OIDCProviders) Describe(ctx context.Context, want spec.IAMOIDCProvider, _ bool) (liveOIDCProvider, error) {
+	out, err := p.api.GetOpenIDConnectProvider(ctx, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.env.ARN(want.ID(), "")})
 	if awsx.Code(err) == "NoSuchEntity" {
-		return oidcProvider{}, nil
+		return liveOIDCProvider{}, nil
 	}
 	if err != nil {
-		return oidcProvider{}, err
+		return liveOIDCProvider{}, err
 	}
 	if out.Url == nil {
-		return oidcProvider{}, awsx.Hollow("iam:GetOpenIDConnectProvider", "Url", out.ResultMetadata)
+		return liveOIDCProvider{}, awsx.Hollow("iam:GetOpenIDConnectProvider", "Url", out.ResultMetadata)
 	}
-	return oidcProvider{
-		exists: true, clientIDs: out.ClientIDList, thumbprints: out.ThumbprintList, tags: tagMap(out.Tags),
-	}, nil
+	live := liveOIDCProvider{Exists: true, Is: spec.IAMOIDCProvider{
+		Meta: spec.Meta{Tags: tagMap(out.Tags)}, URL: want.URL, ClientIDList: out.ClientIDList, ThumbprintList: out.ThumbprintList,
+	}}
+	if owner, marked := live.Is.Tags[reconcile.Mark]; marked && owner != p.env.Stack {
+		live.Notes = []string{fmt.Sprintf("shared with the stack %q, which keeps its tags, thumbprints and further client ids", owner)}
+	}
+	return live, nil
 }
 
-func (p *OIDCProvider) diff(live oidcProvider) reconcile.Plan {
-	plan := reconcile.Plan{Exists: live.exists}
-	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
-		if len(diffs) > 0 {
-			plan.Steps = append(plan.Steps, reconcile.Step{Call: call, Does: does + " " + p.ID().String(), Diffs: diffs, Do: do})
-		}
-	}
+// Complete has nothing to fill in.
+func (p OIDCProviders) Complete(_ liveOIDCProvider, want spec.IAMOIDCProvider) (spec.IAMOIDCProvider, error) {
+	return want, nil
+}
 
-	_, _, tags, err := p.env.Tags(p.want.Tags).Diff(live.tags)
-	owned, foreign := errors.AsType[*reconcile.OwnedError](err)
-	if foreign {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("shared with the stack %q, which keeps its tags, thumbprints and further client ids", owned.Owner))
+// Normal is a provider in the form in which providers are compared.
+func (p OIDCProviders) Normal(provider spec.IAMOIDCProvider) (map[string]any, error) {
+	tree := spec.Tree(provider)
+	tree["clientIDList"] = reconcile.Set(provider.ClientIDList)
+	thumbprints := map[string]any{}
+	for _, t := range provider.ThumbprintList {
+		thumbprints[t] = t
 	}
-	if !live.exists {
-		diffs := []reconcile.Diff{{Path: "url", After: p.want.URL}}
-		for _, id := range p.want.ClientIDList {
-			diffs = append(diffs, reconcile.Diff{Path: "clientIDList[" + id + "]", After: id})
-		}
-		if p.want.ThumbprintList != nil {
-			diffs = append(diffs, reconcile.Compare("thumbprintList", nil, set(p.want.ThumbprintList))...)
-		}
-		step("iam:CreateOpenIDConnectProvider", "create", append(diffs, tags...), p.create)
-		return plan
-	}
+	tree["thumbprintList"] = thumbprints
+	return tree, nil
+}
 
-	for _, id := range p.want.ClientIDList {
-		if !slices.Contains(live.clientIDs, id) {
-			step("iam:AddClientIDToOpenIDConnectProvider", "add client id "+id+" to",
-				[]reconcile.Diff{{Path: "clientIDList[" + id + "]", After: id}}, func(ctx context.Context) error {
-					_, err := p.api.AddClientIDToOpenIDConnectProvider(ctx, &iam.AddClientIDToOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.arn(), ClientID: &id})
-					return err
-				})
+// Diff lists the steps from live to want.
+func (p OIDCProviders) Diff(live liveOIDCProvider, want spec.IAMOIDCProvider, c reconcile.Changes) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	arn := p.env.ARN(want.ID(), "")
+	if !live.Exists {
+		lines := c.Of("url")
+		for _, id := range want.ClientIDList {
+			lines = append(lines, c.Under("clientIDList["+id+"]")...)
 		}
+		steps.Add("iam:CreateOpenIDConnectProvider", "create", append(append(lines, c.Of("thumbprintList")...), c.Tags.Lines...),
+			func(ctx context.Context) error { return p.create(ctx, want) })
+		return steps.List, nil
 	}
-	if foreign {
-		return plan
-	}
-	for _, id := range slices.Sorted(slices.Values(live.clientIDs)) {
-		if p.want.ClientIDList != nil && !slices.Contains(p.want.ClientIDList, id) {
-			step("iam:RemoveClientIDFromOpenIDConnectProvider", "remove client id "+id+" from",
-				[]reconcile.Diff{{Path: "clientIDList[" + id + "]", Before: id}}, func(ctx context.Context) error {
-					_, err := p.api.RemoveClientIDFromOpenIDConnectProvider(ctx, &iam.RemoveClientIDFromOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.arn(), ClientID: &id})
-					return err
-				})
-		}
-	}
-	if p.want.ThumbprintList != nil {
-		step("iam:UpdateOpenIDConnectProviderThumbprint", "set the thumbprints of",
-			reconcile.Compare("thumbprintList", set(live.thumbprints), set(p.want.ThumbprintList)), func(ctx context.Context) error {
-				_, err := p.api.UpdateOpenIDConnectProviderThumbprint(ctx, &iam.UpdateOpenIDConnectProviderThumbprintInput{OpenIDConnectProviderArn: p.arn(), ThumbprintList: p.want.ThumbprintList})
+	for _, id := range want.ClientIDList {
+		if !slices.Contains(live.Is.ClientIDList, id) {
+			steps.Add("iam:AddClientIDToOpenIDConnectProvider", "add client id "+id+" to", c.Under("clientIDList["+id+"]"), func(ctx context.Context) error {
+				_, err := p.api.AddClientIDToOpenIDConnectProvider(ctx, &iam.AddClientIDToOpenIDConnectProviderInput{OpenIDConnectProviderArn: arn, ClientID: &id})
 				return err
 			})
+		}
 	}
-	// Diff has said already whose the provider is.
-	tagging, _ := p.env.Tags(p.want.Tags).Steps(p.ID(), live.tags, reconcile.TagCalls{
-		Tag: "iam:TagOpenIDConnectProvider", Put: func(ctx context.Context, tags map[string]string) error {
-			_, err := p.api.TagOpenIDConnectProvider(ctx, &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.arn(), Tags: tagList(tags)})
-			return err
-		},
-		Untag: "iam:UntagOpenIDConnectProvider", Remove: func(ctx context.Context, keys []string) error {
-			_, err := p.api.UntagOpenIDConnectProvider(ctx, &iam.UntagOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.arn(), TagKeys: keys})
-			return err
-		},
+	if c.Owner != "" {
+		return steps.List, nil
+	}
+	for _, id := range slices.Sorted(slices.Values(live.Is.ClientIDList)) {
+		if !slices.Contains(want.ClientIDList, id) {
+			steps.Add("iam:RemoveClientIDFromOpenIDConnectProvider", "remove client id "+id+" from", c.Under("clientIDList["+id+"]"), func(ctx context.Context) error {
+				_, err := p.api.RemoveClientIDFromOpenIDConnectProvider(ctx, &iam.RemoveClientIDFromOpenIDConnectProviderInput{OpenIDConnectProviderArn: arn, ClientID: &id})
+				return err
+			})
+		}
+	}
+	steps.Add("iam:UpdateOpenIDConnectProviderThumbprint", "set the thumbprints of", c.Of("thumbprintList"), func(ctx context.Context) error {
+		_, err := p.api.UpdateOpenIDConnectProviderThumbprint(ctx, &iam.UpdateOpenIDConnectProviderThumbprintInput{OpenIDConnectProviderArn: arn, ThumbprintList: want.ThumbprintList})
+		return err
 	})
-	plan.Steps = append(plan.Steps, tagging...)
-	return plan
+	steps.Tag(c.Tags,
+		"iam:TagOpenIDConnectProvider", func(ctx context.Context) error {
+			_, err := p.api.TagOpenIDConnectProvider(ctx, &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: arn, Tags: tagList(c.Tags.Put)})
+			return err
+		},
+		"iam:UntagOpenIDConnectProvider", func(ctx context.Context) error {
+			_, err := p.api.UntagOpenIDConnectProvider(ctx, &iam.UntagOpenIDConnectProviderInput{OpenIDConnectProviderArn: arn, TagKeys: c.Tags.Remove})
+			return err
+		})
+	return steps.List, nil
 }
 
-func (p *OIDCProvider) create(ctx context.Context) error {
+func (p OIDCProviders) create(ctx context.Context, want spec.IAMOIDCProvider) error {
 	_, err := p.api.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{
-		Url:          aws.String("https://" + p.want.URL),
-		ClientIDList: p.want.ClientIDList,
+		Url:          aws.String("https://" + want.URL),
+		ClientIDList: want.ClientIDList,
 		// Without thumbprints IAM trusts the provider's certificate authority,
 		// or fetches the thumbprint itself.
-		ThumbprintList: p.want.ThumbprintList,
-		Tags:           tagList(p.env.Tags(p.want.Tags).Create()),
+		ThumbprintList: want.ThumbprintList,
+		Tags:           tagList(p.env.Tags(want.Tags).Create()),
 	})
 	return err
-}
-
-// set is a list whose order means nothing, as a tree.
-func set(list []string) any {
-	tree := make(map[string]any, len(list))
-	for _, v := range list {
-		tree[v] = v
-	}
-	return tree
 }

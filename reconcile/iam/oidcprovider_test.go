@@ -56,9 +56,10 @@ func noPause(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 func (a *providerAccount) run(t *testing.T, stack string, want spec.IAMOIDCProvider) (reconcile.Result, []string) {
 	t.Helper()
 	before := len(a.server.Calls())
-	p := &OIDCProvider{api: a.api, want: want, env: reconcile.Env{
+	env := reconcile.Env{
 		Account: "123456789012", Partition: "aws", Stack: stack, IgnoreTags: []string{"org:*"}, Pause: noPause, Now: func() time.Time { return now },
-	}}
+	}
+	p := reconcile.Declare(OIDCProviders{a.api, env}, env, want)
 	run := reconcile.Look(t.Context(), []reconcile.Resource{p}, reconcile.Options{Pause: noPause})
 	run.Apply(t.Context())
 	var writes []string

@@ -34,75 +34,55 @@ var _ PolicyAPI = (*iam.Client)(nil)
 // maxVersions is IAM's limit of versions of a policy.
 const maxVersions = 5
 
-// Policy keeps one customer-managed policy.
-type Policy struct {
+type livePolicy = reconcile.Live[spec.IAMPolicy, PolicyFacts]
+
+// PolicyFacts are what a spec has no word for in a policy.
+type PolicyFacts struct {
+	// Others are the versions that are not the default, oldest first. Only a
+	// policy about to get another document needs to know of them.
+	Others      []types.PolicyVersion
+	TagsUnknown bool // the tags were not told
+}
+
+// Policies keeps the customer-managed policies of an account.
+type Policies struct {
 	api  PolicyAPI
 	env  reconcile.Env
-	want spec.IAMPolicy
-	read awsx.Read[*managedPolicy] // nil: absent
+	read func(context.Context, spec.IAMPolicy) (livePolicy, error)
 }
 
-// ID is the policy's address.
-func (p *Policy) ID() spec.ID { return spec.ID{Kind: spec.Policy, Name: p.want.Name} }
-
-// Needs lists what the spec's policy refers to.
-func (p *Policy) Needs() []spec.ID { return p.want.Needs }
-
-// Plan reads the policy and says what is to do.
-func (p *Policy) Plan(ctx context.Context) (reconcile.Plan, error) {
-	live, err := p.read(ctx)
-	if err != nil {
-		return reconcile.Plan{}, err
-	}
-	var others []types.PolicyVersion
-	if live != nil {
-		// Only a policy about to get another document needs to know of its
-		// other versions.
-		if same, err := policy.Equal([]byte(live.document), p.want.Document); err != nil || !same {
-			if others, err = p.versions(ctx); err != nil {
-				return reconcile.Plan{}, err
-			}
-		}
-	}
-	steps, err := p.diff(live, others)
-	plan := reconcile.Plan{Exists: live != nil, Steps: steps}
-	if live != nil && live.note != "" {
-		plan.Notes = append(plan.Notes, live.note)
-	}
-	return plan, err
-}
-
-func (p *Policy) arn() string { return policyARN(p.env, p.want) }
+var _ reconcile.Kind[spec.IAMPolicy, PolicyFacts] = Policies{}
 
 func policyARN(env reconcile.Env, want spec.IAMPolicy) string {
-	path := want.Path
-	if path == "" {
-		path = "/"
+	return *env.ARN(want.ID(), want.Path)
+}
+
+// Describe reads a policy with its default version.
+func (p Policies) Describe(ctx context.Context, want spec.IAMPolicy, _ bool) (livePolicy, error) {
+	live, err := p.read(ctx, want)
+	if err != nil || !live.Exists {
+		return livePolicy{}, err
 	}
-	return fmt.Sprintf("arn:%s:iam::%s:policy%s%s", env.Partition, env.Account, path, want.Name)
+	if same, err := policy.Equal(live.Is.Document, want.Document); want.Document.Given() && (err != nil || !same) {
+		if live.Facts.Others, err = p.versions(ctx, policyARN(p.env, want)); err != nil {
+			return livePolicy{}, err
+		}
+	}
+	return live, nil
 }
 
-// managedPolicy is what IAM has.
-type managedPolicy struct {
-	document    string
-	description *string // nil: not told
-	tags        map[string]string
-	tagsUnknown bool   // not told
-	note        string // what the reader of a report should know
-}
-
-func describePolicy(ctx context.Context, api PolicyAPI, pause awsx.Pause, arn string) (*managedPolicy, error) {
+func describePolicy(ctx context.Context, api PolicyAPI, pause awsx.Pause, arn string) (livePolicy, error) {
 	poll := awsx.Poll{Pause: pause, Budget: visibleBudget}
 	for {
 		out, err := api.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
 		if awsx.Code(err) == "NoSuchEntity" {
-			return nil, nil
+			return livePolicy{}, nil
 		}
 		if err != nil {
-			return nil, err
+			return livePolicy{}, err
 		}
 		if out.Policy == nil || out.Policy.DefaultVersionId == nil {
-			return nil, awsx.Hollow("iam:GetPolicy", "Policy with its DefaultVersionId", out.ResultMetadata)
+			return livePolicy{}, awsx.Hollow("iam:GetPolicy", "Policy with its DefaultVersionId", out.ResultMetadata)
 		}
 		version, err := api.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: out.Policy.DefaultVersionId})
 		// Gone between the two calls, or not yet everywhere: a race, which
@@ -111,28 +91,25 @@ func describePolicy(ctx context.Context, api PolicyAPI, pause awsx.Pause, arn st
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return livePolicy{}, err
 		}
 		if version.PolicyVersion == nil || version.PolicyVersion.Document == nil {
-			return nil, awsx.Hollow("iam:GetPolicyVersion", "PolicyVersion with its Document", version.ResultMetadata)
+			return livePolicy{}, awsx.Hollow("iam:GetPolicyVersion", "PolicyVersion with its Document", version.ResultMetadata)
 		}
 		document, err := policy.Decode(*version.PolicyVersion.Document)
-		if err != nil {
-			return nil, err
-		}
-		return &managedPolicy{
-			document:    document,
-			description: aws.String(aws.ToString(out.Policy.Description)),
-			tags:        tagMap(out.Policy.Tags),
-		}, nil
+		return livePolicy{Exists: true, Is: spec.IAMPolicy{
+			Meta: spec.Meta{Tags: tagMap(out.Policy.Tags)},
+			Name: aws.ToString(out.Policy.PolicyName), Path: aws.ToString(out.Policy.Path),
+			Description: aws.String(aws.ToString(out.Policy.Description)), Document: spec.Document(document),
+		}}, err
 	}
 }
 
 // versions reads the versions that are not the default, oldest first, with
 // their documents.
-func (p *Policy) versions(ctx context.Context) ([]types.PolicyVersion, error) {
+func (p Policies) versions(ctx context.Context, arn string) ([]types.PolicyVersion, error) {
 	var others []types.PolicyVersion
-	pages := iam.NewListPolicyVersionsPaginator(p.api, &iam.ListPolicyVersionsInput{PolicyArn: aws.String(p.arn())})
+	pages := iam.NewListPolicyVersionsPaginator(p.api, &iam.ListPolicyVersionsInput{PolicyArn: &arn})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -143,7 +120,7 @@ func (p *Policy) versions(ctx context.Context) ([]types.PolicyVersion, error) {
 				continue
 			}
 			// The list has no documents.
-			out, err := p.api.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: aws.String(p.arn()), VersionId: v.VersionId})
+			out, err := p.api.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: v.VersionId})
 			if awsx.Code(err) == "NoSuchEntity" {
 				continue
 			}
@@ -162,113 +139,94 @@ func (p *Policy) versions(ctx context.Context) ([]types.PolicyVersion, error) {
 	return others, nil
 }
 
-func (p *Policy) diff(live *managedPolicy, others []types.PolicyVersion) ([]reconcile.Step, error) {
-	var steps []reconcile.Step
-	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
-		steps = append(steps, reconcile.Step{Call: call, Does: does + " " + p.ID().String(), Diffs: diffs, Do: do})
-	}
-	arn := aws.String(p.arn())
+// Complete has nothing to fill in.
+func (p Policies) Complete(_ livePolicy, want spec.IAMPolicy) (spec.IAMPolicy, error) {
+	return want, nil
+}
 
-	var liveTags map[string]string
-	var liveDocument []byte
-	if live != nil {
-		liveTags, liveDocument = live.tags, []byte(live.document)
-	}
-	_, _, tags, err := p.env.Tags(p.want.Tags).Diff(liveTags)
-	if err != nil {
-		return nil, err
-	}
-	document, err := policy.Diff("document", liveDocument, p.want.Document)
-	if err != nil {
-		return nil, err
-	}
+// Normal is a policy in the form in which policies are compared.
+func (p Policies) Normal(managed spec.IAMPolicy) (map[string]any, error) {
+	tree := spec.Tree(managed)
+	return tree, policy.Normal(tree, "document")
+}
 
-	if live == nil {
-		diffs := []reconcile.Diff{{Path: "name", After: p.want.Name}}
-		if p.want.Path != "" {
-			diffs = append(diffs, reconcile.Diff{Path: "path", After: p.want.Path})
-		}
-		if p.want.Description != nil {
-			diffs = append(diffs, reconcile.Diff{Path: "description", After: *p.want.Description})
-		}
-		step("iam:CreatePolicy", "create", append(append(diffs, document...), tags...), p.create)
-		return steps, nil
+// Diff lists the steps from live to want.
+func (p Policies) Diff(live livePolicy, want spec.IAMPolicy, c reconcile.Changes) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	arn := aws.String(policyARN(p.env, want))
+	if !live.Exists {
+		steps.Add("iam:CreatePolicy", "create", append(c.Of("name", "path", "description", "document"), c.Tags.Lines...),
+			func(ctx context.Context) error { return p.create(ctx, want) })
+		return steps.List, nil
 	}
-
-	if p.want.Description != nil && live.description != nil && *live.description != *p.want.Description {
+	// The account's pages do not tell the description.
+	if is := live.Is.Description; is != nil && len(c.Of("description")) > 0 {
 		return nil, fmt.Errorf("description is %q and cannot change to %q: IAM fixes it when the policy is created; "+
-			"say what is there in the spec, leave description out, or name another policy", *live.description, *p.want.Description)
+			"say what is there in the spec, leave description out, or name another policy", *is, aws.ToString(want.Description))
 	}
-	if len(document) > 0 {
-		switch same := p.matching(others); {
-		case same != "":
-			step("iam:SetDefaultPolicyVersion", "set the default version of", document, func(ctx context.Context) error {
-				_, err := p.api.SetDefaultPolicyVersion(ctx, &iam.SetDefaultPolicyVersionInput{PolicyArn: arn, VersionId: &same})
+	document, others := c.Of("document"), live.Facts.Others
+	if same := matching(others, want.Document); same != "" {
+		steps.Add("iam:SetDefaultPolicyVersion", "set the default version of", document, func(ctx context.Context) error {
+			_, err := p.api.SetDefaultPolicyVersion(ctx, &iam.SetDefaultPolicyVersionInput{PolicyArn: arn, VersionId: &same})
+			return err
+		})
+	} else if len(document) > 0 {
+		if len(others)+1 >= maxVersions {
+			oldest := others[0].VersionId
+			steps.Add("iam:DeletePolicyVersion", "make room for a version of", []reconcile.Diff{
+				{Path: "versions[" + aws.ToString(oldest) + "]", Before: "the oldest, making room for the new one"},
+			}, func(ctx context.Context) error {
+				_, err := p.api.DeletePolicyVersion(ctx, &iam.DeletePolicyVersionInput{PolicyArn: arn, VersionId: oldest})
+				return gone(err)
+			})
+		}
+		steps.Add("iam:CreatePolicyVersion", "write a version of", document, func(ctx context.Context) error {
+			_, err := p.api.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{
+				PolicyArn: arn, PolicyDocument: aws.String(string(want.Document)), SetAsDefault: true,
+			}, once)
+			return err
+		}).Once = true
+	}
+	if !live.Facts.TagsUnknown {
+		steps.Tag(c.Tags,
+			"iam:TagPolicy", func(ctx context.Context) error {
+				_, err := p.api.TagPolicy(ctx, &iam.TagPolicyInput{PolicyArn: arn, Tags: tagList(c.Tags.Put)})
+				return err
+			},
+			"iam:UntagPolicy", func(ctx context.Context) error {
+				_, err := p.api.UntagPolicy(ctx, &iam.UntagPolicyInput{PolicyArn: arn, TagKeys: c.Tags.Remove})
 				return err
 			})
-		default:
-			if len(others)+1 >= maxVersions {
-				oldest := others[0].VersionId
-				step("iam:DeletePolicyVersion", "make room for a version of", []reconcile.Diff{
-					{Path: "versions[" + aws.ToString(oldest) + "]", Before: "the oldest, making room for the new one"},
-				}, func(ctx context.Context) error {
-					_, err := p.api.DeletePolicyVersion(ctx, &iam.DeletePolicyVersionInput{PolicyArn: arn, VersionId: oldest})
-					return gone(err)
-				})
-			}
-			step("iam:CreatePolicyVersion", "write a version of", document, p.createVersion)
-			steps[len(steps)-1].Once = true
-		}
 	}
-	if live.tagsUnknown {
-		return steps, nil
-	}
-	tagging, err := p.env.Tags(p.want.Tags).Steps(p.ID(), live.tags, reconcile.TagCalls{
-		Tag: "iam:TagPolicy", Put: func(ctx context.Context, tags map[string]string) error {
-			_, err := p.api.TagPolicy(ctx, &iam.TagPolicyInput{PolicyArn: arn, Tags: tagList(tags)})
-			return err
-		},
-		Untag: "iam:UntagPolicy", Remove: func(ctx context.Context, keys []string) error {
-			_, err := p.api.UntagPolicy(ctx, &iam.UntagPolicyInput{PolicyArn: arn, TagKeys: keys})
-			return err
-		},
-	})
-	return append(steps, tagging...), err
+	return steps.List, nil
 }
 
 // matching is the id of a version that says already what the spec says.
-func (p *Policy) matching(others []types.PolicyVersion) string {
+func matching(others []types.PolicyVersion, want spec.Document) string {
 	for _, v := range others {
 		document, err := policy.Decode(aws.ToString(v.Document))
 		if err != nil {
 			continue
 		}
-		if same, err := policy.Equal([]byte(document), p.want.Document); err == nil && same {
+		if same, err := policy.Equal([]byte(document), want); err == nil && same {
 			return aws.ToString(v.VersionId)
 		}
 	}
 	return ""
 }
 
-func (p *Policy) create(ctx context.Context) error {
+func (p Policies) create(ctx context.Context, want spec.IAMPolicy) error {
 	in := &iam.CreatePolicyInput{
-		PolicyName:     &p.want.Name,
-		PolicyDocument: aws.String(string(p.want.Document)),
-		Description:    p.want.Description,
-		Tags:           tagList(p.env.Tags(p.want.Tags).Create()),
+		PolicyName:     &want.Name,
+		PolicyDocument: aws.String(string(want.Document)),
+		Description:    want.Description,
+		Tags:           tagList(p.env.Tags(want.Tags).Create()),
 	}
-	if p.want.Path != "" {
-		in.Path = &p.want.Path
+	if want.Path != "" {
+		in.Path = &want.Path
 	}
 	_, err := p.api.CreatePolicy(ctx, in)
-	return named(err, "policy", p.want.Path)
-}
-
-func (p *Policy) createVersion(ctx context.Context) error {
-	_, err := p.api.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{
-		PolicyArn: aws.String(p.arn()), PolicyDocument: aws.String(string(p.want.Document)), SetAsDefault: true,
-	}, once)
-	return err
+	return named(err, "policy", want.Path)
 }
 
 // named explains AlreadyExists: IAM's names are unique without regard to path

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -41,42 +42,31 @@ type RoleAPI interface {
 
 var _ RoleAPI = (*iam.Client)(nil)
 
-// Role keeps one role.
-type Role struct {
+type liveRole = reconcile.Live[spec.IAMRole, reconcile.NoFacts]
+
+// Roles keeps the roles of an account.
+type Roles struct {
 	api  RoleAPI
 	env  reconcile.Env
-	want spec.IAMRole
-	read awsx.Read[*role] // nil: absent
+	read func(context.Context, spec.IAMRole) (liveRole, error)
 }
 
-// ID is the role's address.
-func (r *Role) ID() spec.ID { return spec.ID{Kind: spec.Role, Name: r.want.Name} }
+var _ reconcile.Kind[spec.IAMRole, reconcile.NoFacts] = Roles{}
 
-// Needs lists what the spec's role refers to.
-func (r *Role) Needs() []spec.ID { return r.want.Needs }
-
-// Plan reads the role and says what is to do.
-func (r *Role) Plan(ctx context.Context) (reconcile.Plan, error) {
-	live, err := r.read(ctx)
-	if err != nil {
-		return reconcile.Plan{}, err
+// Describe reads a role.
+func (r Roles) Describe(ctx context.Context, want spec.IAMRole, all bool) (liveRole, error) {
+	if all {
+		want.Policies, want.InlinePolicies = []string{}, map[string]spec.Document{}
+		return describeRole(ctx, r.api, r.env.Pause, want)
 	}
-	steps, err := r.diff(live)
-	return reconcile.Plan{Exists: live != nil, Steps: steps}, err
+	return r.read(ctx, want)
 }
 
-// role is what IAM has. What the spec does not manage may be missing.
-type role struct {
-	path               string
-	description        string
-	maxSessionDuration int32
-	trust              string
-	tags               map[string]string
-	grants
-}
-
-func describeRole(ctx context.Context, api RoleAPI, pause awsx.Pause, want spec.IAMRole) (*role, error) {
-	var live role
+func describeRole(ctx context.Context, api RoleAPI, pause awsx.Pause, want spec.IAMRole) (liveRole, error) {
+	live := liveRole{Exists: true}
+	is := &live.Is
+	var attached []string
+	var inline map[string]spec.Document
 	var reads awsx.Reads
 	reads.Go(func() error {
 		out, err := api.GetRole(ctx, &iam.GetRoleInput{RoleName: &want.Name})
@@ -86,30 +76,26 @@ func describeRole(ctx context.Context, api RoleAPI, pause awsx.Pause, want spec.
 		if out.Role == nil || out.Role.AssumeRolePolicyDocument == nil {
 			return awsx.Hollow("iam:GetRole", "Role with its AssumeRolePolicyDocument", out.ResultMetadata)
 		}
-		live.path = aws.ToString(out.Role.Path)
-		live.description = aws.ToString(out.Role.Description)
-		live.maxSessionDuration = aws.ToInt32(out.Role.MaxSessionDuration)
-		live.tags = tagMap(out.Role.Tags)
-		live.boundary = boundaryARN(out.Role.PermissionsBoundary)
-		live.trust, err = policy.Decode(aws.ToString(out.Role.AssumeRolePolicyDocument))
+		*is, err = role(*out.Role)
 		return err
 	})
 	if want.Policies != nil {
 		reads.Go(func() error {
+			attached = []string{}
 			pages := iam.NewListAttachedRolePoliciesPaginator(api, &iam.ListAttachedRolePoliciesInput{RoleName: &want.Name})
 			for pages.HasMorePages() {
 				page, err := pages.NextPage(ctx)
 				if err != nil {
 					return orAbsent(err)
 				}
-				live.attached = append(live.attached, attachedARNs(page.AttachedPolicies)...)
+				attached = append(attached, attachedARNs(page.AttachedPolicies)...)
 			}
 			return nil
 		})
 	}
 	if want.InlinePolicies != nil {
 		reads.Go(func() (err error) {
-			live.inline, err = inlinePolicies(ctx, pause, func(ctx context.Context) ([]string, error) {
+			inline, err = inlinePolicies(ctx, pause, func(ctx context.Context) ([]string, error) {
 				var names []string
 				pages := iam.NewListRolePoliciesPaginator(api, &iam.ListRolePoliciesInput{RoleName: &want.Name})
 				for pages.HasMorePages() {
@@ -135,162 +121,117 @@ func describeRole(ctx context.Context, api RoleAPI, pause awsx.Pause, want spec.
 	}
 	err := reads.Wait()
 	if errors.Is(err, errAbsent) {
-		return nil, nil
+		return liveRole{}, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &live, nil
+	is.Policies, is.InlinePolicies = attached, inline
+	return live, err
 }
 
-func (r *Role) diff(live *role) ([]reconcile.Step, error) {
-	var steps []reconcile.Step
-	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
-		if len(diffs) > 0 {
-			steps = append(steps, reconcile.Step{Call: call, Does: does + " " + r.ID().String(), Diffs: diffs, Do: do})
-		}
-	}
-	exists := live != nil
-	if !exists {
-		live = &role{}
-	}
+// role is a role as a spec would declare it, but for what it is granted.
+func role(r types.Role) (spec.IAMRole, error) {
+	trust, err := policy.Decode(aws.ToString(r.AssumeRolePolicyDocument))
+	return spec.IAMRole{
+		Meta: spec.Meta{Tags: tagMap(r.Tags)}, Name: aws.ToString(r.RoleName), Path: aws.ToString(r.Path),
+		Description: aws.String(aws.ToString(r.Description)), MaxSessionDuration: r.MaxSessionDuration,
+		PermissionsBoundary: boundaryARN(r.PermissionsBoundary), AssumeRolePolicy: spec.Document(trust),
+	}, err
+}
 
-	_, _, tags, err := principalTags(r.env, r.want.Tags).Diff(live.tags)
-	if err != nil {
+// Complete has nothing to fill in.
+func (r Roles) Complete(_ liveRole, want spec.IAMRole) (spec.IAMRole, error) { return want, nil }
+
+// Normal is a role in the form in which roles are compared. Its short form of
+// trust stands in assumeRolePolicy.
+func (r Roles) Normal(role spec.IAMRole) (map[string]any, error) {
+	tree := spec.Tree(role)
+	delete(tree, "trust")
+	if err := normalGrants(tree, roleGrants(role)); err != nil {
 		return nil, err
 	}
-	trust, err := policy.Diff("assumeRolePolicy", nilIfEmpty(live.trust), r.want.AssumeRolePolicy)
-	if err != nil {
-		return nil, err
-	}
-	if !exists {
-		diffs := append([]reconcile.Diff{{Path: "name", After: r.want.Name}}, r.attributes(nil)...)
-		if r.want.Path != "" {
-			diffs = append(diffs, reconcile.Diff{Path: "path", After: r.want.Path})
-		}
-		step("iam:CreateRole", "create", append(append(diffs, trust...), tags...), r.create)
-		// Set in the create call.
-		live.boundary = aws.ToString(r.want.PermissionsBoundary)
+	return tree, policy.Normal(tree, "assumeRolePolicy")
+}
+
+func roleGrants(r spec.IAMRole) grants {
+	return grants{boundary: r.PermissionsBoundary, attached: r.Policies, inline: r.InlinePolicies}
+}
+
+// Diff lists the steps from live to want.
+func (r Roles) Diff(live liveRole, want spec.IAMRole, c reconcile.Changes) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	if !live.Exists {
+		lines := c.Of("name", "description", "maxSessionDuration", "permissionsBoundary", "path", "assumeRolePolicy")
+		steps.Add("iam:CreateRole", "create", append(lines, c.Tags.Lines...), func(ctx context.Context) error { return r.create(ctx, want) })
 	} else {
-		if r.want.Path != "" && live.path != r.want.Path {
-			return nil, immutablePath(live.path, r.want.Path)
+		if len(c.Of("path")) > 0 {
+			return nil, immutablePath(live.Is.Path, want.Path)
 		}
-		step("iam:UpdateAssumeRolePolicy", "set the trust policy of", trust, r.updateTrust)
-		step("iam:UpdateRole", "update", r.attributes(live), func(ctx context.Context) error { return r.update(ctx, live) })
-		tagging, err := principalTags(r.env, r.want.Tags).Steps(r.ID(), live.tags, reconcile.TagCalls{
-			Tag: "iam:TagRole", Put: func(ctx context.Context, tags map[string]string) error {
-				_, err := r.api.TagRole(ctx, &iam.TagRoleInput{RoleName: &r.want.Name, Tags: tagList(tags)})
-				return err
-			},
-			Untag: "iam:UntagRole", Remove: func(ctx context.Context, keys []string) error {
-				_, err := r.api.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &r.want.Name, TagKeys: keys})
-				return err
-			},
+		steps.Add("iam:UpdateAssumeRolePolicy", "set the trust policy of", c.Of("assumeRolePolicy"), func(ctx context.Context) error { return r.updateTrust(ctx, want) })
+		// Both fields are sent: UpdateRole without a duration sets it to an hour.
+		steps.Add("iam:UpdateRole", "update", c.Of("description", "maxSessionDuration"), func(ctx context.Context) error {
+			_, err := r.api.UpdateRole(ctx, &iam.UpdateRoleInput{
+				RoleName: &want.Name, Description: want.Description, MaxSessionDuration: want.MaxSessionDuration,
+			})
+			return err
 		})
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, tagging...)
+		steps.Tag(c.Tags,
+			"iam:TagRole", func(ctx context.Context) error {
+				_, err := r.api.TagRole(ctx, &iam.TagRoleInput{RoleName: &want.Name, Tags: tagList(c.Tags.Put)})
+				return err
+			},
+			"iam:UntagRole", func(ctx context.Context) error {
+				_, err := r.api.UntagRole(ctx, &iam.UntagRoleInput{RoleName: &want.Name, TagKeys: c.Tags.Remove})
+				return err
+			})
 	}
-
-	granted, err := grantSteps(r.ID(), r.want.Needs, r.env, wantGrants{
-		attached: r.want.Policies, inline: r.want.InlinePolicies, boundary: r.want.PermissionsBoundary,
-	}, live.grants, r.grantCalls())
-	if err != nil {
-		return nil, err
-	}
-	if !exists {
-		for i, step := range granted {
-			// Attaching has a patience of its own, which knows better.
-			if !strings.HasPrefix(step.Call, "iam:Attach") {
-				granted[i].Do = onceVisible(r.env, step.Do)
-			}
-		}
-	}
-	return append(steps, granted...), nil
-}
-
-// attributes compares what UpdateRole writes; live is nil for a new role.
-func (r *Role) attributes(live *role) []reconcile.Diff {
-	before, after := map[string]any{}, map[string]any{}
-	if r.want.Description != nil {
-		after["description"] = reconcile.OrNil(*r.want.Description)
-		if live != nil {
-			before["description"] = reconcile.OrNil(live.description)
-		}
-	}
-	if r.want.MaxSessionDuration != nil {
-		after["maxSessionDuration"] = *r.want.MaxSessionDuration
-		if live != nil {
-			before["maxSessionDuration"] = live.maxSessionDuration
-		}
-	}
-	if live == nil && r.want.PermissionsBoundary != nil {
-		after["permissionsBoundary"] = reconcile.OrNil(*r.want.PermissionsBoundary)
-	}
-	return reconcile.Compare("", before, after)
+	grant(&steps, r.env, want.Needs, !live.Exists, roleGrants(live.Is), roleGrants(want), c, r.grantCalls(want.Name))
+	return steps.List, nil
 }
 
 // trustBudget covers a principal that was created a moment ago: IAM refuses a
 // trust policy that names it until it knows it everywhere.
 const trustBudget = 2 * time.Minute
 
-func (r *Role) trustPassing(err error) bool {
+func trustPassing(err error, needs []spec.ID) bool {
 	// Only a principal of this spec can be so young.
-	ours := slices.ContainsFunc(r.want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role || id.Kind == spec.User })
+	ours := slices.ContainsFunc(needs, func(id spec.ID) bool { return id.Kind == spec.Role || id.Kind == spec.User })
 	return ours && strings.HasPrefix(awsx.Code(err), "MalformedPolicyDocument") && awsx.Mentions(err, "invalid principal")
 }
 
-func (r *Role) create(ctx context.Context) error {
+func (r Roles) create(ctx context.Context, want spec.IAMRole) error {
 	in := &iam.CreateRoleInput{
-		RoleName:                 &r.want.Name,
-		Description:              r.want.Description,
-		AssumeRolePolicyDocument: aws.String(string(r.want.AssumeRolePolicy)),
-		MaxSessionDuration:       r.want.MaxSessionDuration,
-		Tags:                     tagList(principalTags(r.env, r.want.Tags).Create()),
+		RoleName:                 &want.Name,
+		Description:              want.Description,
+		AssumeRolePolicyDocument: aws.String(string(want.AssumeRolePolicy)),
+		MaxSessionDuration:       want.MaxSessionDuration,
+		Tags:                     tagList(r.env.Tags(want.Tags).Create()),
 	}
-	if r.want.Path != "" {
-		in.Path = &r.want.Path
+	if want.Path != "" {
+		in.Path = &want.Path
 	}
-	if aws.ToString(r.want.PermissionsBoundary) != "" {
-		in.PermissionsBoundary = r.want.PermissionsBoundary
+	if aws.ToString(want.PermissionsBoundary) != "" {
+		in.PermissionsBoundary = want.PermissionsBoundary
 	}
 	passing := func(err error) bool {
-		return r.trustPassing(err) || youngBoundary(err, r.want.PermissionsBoundary, r.want.Needs)
+		return trustPassing(err, want.Needs) || youngBoundary(err, want.PermissionsBoundary, want.Needs)
 	}
 	err := awsx.Patiently(ctx, r.env.Pause, trustBudget, passing, func(ctx context.Context) error {
 		_, err := r.api.CreateRole(ctx, in)
 		return err
 	})
-	return named(err, "role", r.want.Path)
+	return named(err, "role", want.Path)
 }
 
-func (r *Role) updateTrust(ctx context.Context) error {
-	return awsx.Patiently(ctx, r.env.Pause, trustBudget, r.trustPassing, func(ctx context.Context) error {
+func (r Roles) updateTrust(ctx context.Context, want spec.IAMRole) error {
+	return awsx.Patiently(ctx, r.env.Pause, trustBudget, func(err error) bool { return trustPassing(err, want.Needs) }, func(ctx context.Context) error {
 		_, err := r.api.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{
-			RoleName: &r.want.Name, PolicyDocument: aws.String(string(r.want.AssumeRolePolicy)),
+			RoleName: &want.Name, PolicyDocument: aws.String(string(want.AssumeRolePolicy)),
 		})
 		return err
 	})
 }
 
-// update sends both fields: UpdateRole without a duration sets it to an hour.
-func (r *Role) update(ctx context.Context, live *role) error {
-	in := &iam.UpdateRoleInput{
-		RoleName: &r.want.Name, Description: &live.description, MaxSessionDuration: &live.maxSessionDuration,
-	}
-	if r.want.Description != nil {
-		in.Description = r.want.Description
-	}
-	if r.want.MaxSessionDuration != nil {
-		in.MaxSessionDuration = r.want.MaxSessionDuration
-	}
-	_, err := r.api.UpdateRole(ctx, in)
-	return err
-}
-
-func (r *Role) grantCalls() grantCalls {
-	name := &r.want.Name
+func (r Roles) grantCalls(role string) grantCalls {
+	name := &role
 	return grantCalls{
 		kind: "Role",
 		attach: func(ctx context.Context, arn string) error {
@@ -322,11 +263,4 @@ func (r *Role) grantCalls() grantCalls {
 
 func immutablePath(is, want string) error {
 	return fmt.Errorf("path is %q and cannot change to %q: IAM has no call for it; say path: %s in the spec, or choose another name", is, want, is)
-}
-
-func nilIfEmpty(text string) []byte {
-	if text == "" {
-		return nil
-	}
-	return []byte(text)
 }

@@ -3,10 +3,10 @@ package iam
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -36,77 +36,71 @@ type UserAPI interface {
 
 var _ UserAPI = (*iam.Client)(nil)
 
-// User keeps one user, but for the access key, which is a resource of its
-// own.
-type User struct {
-	api  UserAPI
-	env  reconcile.Env
-	want spec.IAMUser
+type liveUser = reconcile.Live[spec.IAMUser, reconcile.NoFacts]
 
-	base   awsx.Read[*userBase] // nil: absent
-	grants awsx.Read[*grants]   // nil: absent
+// Users keeps the users of an account, but for their access keys, which are
+// resources of their own.
+type Users struct {
+	api     UserAPI
+	env     reconcile.Env
+	read    func(ctx context.Context, name string) (liveUser, error) // without what it is granted
+	granted func(context.Context, spec.IAMUser) (grants, error)
 }
 
-// ID is the user's address.
-func (u *User) ID() spec.ID { return spec.ID{Kind: spec.User, Name: u.want.Name} }
+var _ reconcile.Kind[spec.IAMUser, reconcile.NoFacts] = Users{}
 
-// Needs lists what the spec's user refers to.
-func (u *User) Needs() []spec.ID { return u.want.Needs }
-
-// Plan reads the user and says what is to do.
-func (u *User) Plan(ctx context.Context) (reconcile.Plan, error) {
-	var live user
+// Describe reads a user.
+func (u Users) Describe(ctx context.Context, want spec.IAMUser, all bool) (liveUser, error) {
+	granted := u.granted
+	if all {
+		want.Policies, want.InlinePolicies = []string{}, map[string]spec.Document{}
+		granted = func(ctx context.Context, want spec.IAMUser) (grants, error) {
+			return describeUserGrants(ctx, u.api, u.env.Pause, want)
+		}
+	}
+	var live liveUser
+	var g grants
 	var reads awsx.Reads
 	reads.Go(func() (err error) {
-		live.base, err = u.base(ctx)
+		live, err = u.read(ctx, want.Name)
 		return err
 	})
 	reads.Go(func() (err error) {
-		live.grants, err = u.grants(ctx)
+		g, err = granted(ctx, want)
 		return err
 	})
-	if err := reads.Wait(); err != nil {
-		return reconcile.Plan{}, err
-	}
-	steps, err := u.diff(live)
-	return reconcile.Plan{Exists: live.base != nil, Steps: steps}, err
+	err := reads.Wait()
+	live.Is.Policies, live.Is.InlinePolicies = g.attached, g.inline
+	return live, err
 }
 
-type user struct {
-	base   *userBase // nil: absent
-	grants *grants   // nil: absent
-}
-
-// userBase is what the user and its access key both look at.
-type userBase struct {
-	path     string
-	tags     map[string]string
-	boundary string
-}
-
-func describeUserBase(ctx context.Context, api UserAPI, name string) (*userBase, error) {
+func describeUser(ctx context.Context, api UserAPI, name string) (liveUser, error) {
 	out, err := api.GetUser(ctx, &iam.GetUserInput{UserName: &name})
 	if awsx.Code(err) == "NoSuchEntity" {
-		return nil, nil
+		return liveUser{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return liveUser{}, err
 	}
 	if out.User == nil {
-		return nil, awsx.Hollow("iam:GetUser", "User", out.ResultMetadata)
+		return liveUser{}, awsx.Hollow("iam:GetUser", "User", out.ResultMetadata)
 	}
-	return &userBase{
-		path:     aws.ToString(out.User.Path),
-		tags:     tagMap(out.User.Tags),
-		boundary: boundaryARN(out.User.PermissionsBoundary),
-	}, nil
+	return user(out.User.UserName, out.User.Path, out.User.PermissionsBoundary, out.User.Tags), nil
 }
 
-func describeUserGrants(ctx context.Context, api UserAPI, pause awsx.Pause, want spec.IAMUser) (*grants, error) {
+// user is a user as a spec would declare it, but for what it is granted.
+func user(name, path *string, boundary *types.AttachedPermissionsBoundary, tags []types.Tag) liveUser {
+	return liveUser{Exists: true, Is: spec.IAMUser{
+		Meta: spec.Meta{Tags: tagMap(tags)}, Name: aws.ToString(name), Path: aws.ToString(path), PermissionsBoundary: boundaryARN(boundary),
+	}}
+}
+
+func describeUserGrants(ctx context.Context, api UserAPI, pause awsx.Pause, want spec.IAMUser) (grants, error) {
 	var live grants
 	var reads awsx.Reads
 	if want.Policies != nil {
 		reads.Go(func() error {
+			live.attached = []string{}
 			pages := iam.NewListAttachedUserPoliciesPaginator(api, &iam.ListAttachedUserPoliciesInput{UserName: &want.Name})
 			for pages.HasMorePages() {
 				page, err := pages.NextPage(ctx)
@@ -146,102 +140,70 @@ func describeUserGrants(ctx context.Context, api UserAPI, pause awsx.Pause, want
 	}
 	err := reads.Wait()
 	if errors.Is(err, errAbsent) {
-		return nil, nil
+		return grants{}, nil
 	}
-	return &live, err
+	return live, err
 }
 
-func (u *User) diff(live user) ([]reconcile.Step, error) {
-	var steps []reconcile.Step
-	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
-		if len(diffs) > 0 {
-			steps = append(steps, reconcile.Step{Call: call, Does: does + " " + u.ID().String(), Diffs: diffs, Do: do})
-		}
-	}
-	exists := live.base != nil
-	base := live.base
-	if !exists {
-		base = &userBase{}
-	}
-	var held grants
-	if live.grants != nil {
-		held = *live.grants
-	}
-	held.boundary = base.boundary
+// Complete has nothing to fill in.
+func (u Users) Complete(_ liveUser, want spec.IAMUser) (spec.IAMUser, error) { return want, nil }
 
-	_, _, tags, err := principalTags(u.env, u.want.Tags).Diff(base.tags)
-	if err != nil {
-		return nil, err
-	}
-	if !exists {
-		diffs := []reconcile.Diff{{Path: "name", After: u.want.Name}}
-		if u.want.Path != "" {
-			diffs = append(diffs, reconcile.Diff{Path: "path", After: u.want.Path})
-		}
-		if boundary := aws.ToString(u.want.PermissionsBoundary); boundary != "" {
-			diffs = append(diffs, reconcile.Diff{Path: "permissionsBoundary", After: boundary})
-		}
-		step("iam:CreateUser", "create", append(diffs, tags...), u.create)
-		// Set in the create call.
-		held.boundary = aws.ToString(u.want.PermissionsBoundary)
+// Normal is a user in the form in which users are compared.
+func (u Users) Normal(user spec.IAMUser) (map[string]any, error) {
+	tree := spec.Tree(user)
+	delete(tree, "accessKey")
+	return tree, normalGrants(tree, userGrants(user))
+}
+
+func userGrants(u spec.IAMUser) grants {
+	return grants{boundary: u.PermissionsBoundary, attached: u.Policies, inline: u.InlinePolicies}
+}
+
+// Diff lists the steps from live to want.
+func (u Users) Diff(live liveUser, want spec.IAMUser, c reconcile.Changes) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	if !live.Exists {
+		steps.Add("iam:CreateUser", "create", append(c.Of("name", "path", "permissionsBoundary"), c.Tags.Lines...),
+			func(ctx context.Context) error { return u.create(ctx, want) })
 	} else {
-		if u.want.Path != "" && base.path != u.want.Path {
-			return nil, immutablePath(base.path, u.want.Path)
+		if len(c.Of("path")) > 0 {
+			return nil, immutablePath(live.Is.Path, want.Path)
 		}
-		tagging, err := principalTags(u.env, u.want.Tags).Steps(u.ID(), base.tags, reconcile.TagCalls{
-			Tag: "iam:TagUser", Put: func(ctx context.Context, tags map[string]string) error {
-				_, err := u.api.TagUser(ctx, &iam.TagUserInput{UserName: &u.want.Name, Tags: tagList(tags)})
+		steps.Tag(c.Tags,
+			"iam:TagUser", func(ctx context.Context) error {
+				_, err := u.api.TagUser(ctx, &iam.TagUserInput{UserName: &want.Name, Tags: tagList(c.Tags.Put)})
 				return err
 			},
-			Untag: "iam:UntagUser", Remove: func(ctx context.Context, keys []string) error {
-				_, err := u.api.UntagUser(ctx, &iam.UntagUserInput{UserName: &u.want.Name, TagKeys: keys})
+			"iam:UntagUser", func(ctx context.Context) error {
+				_, err := u.api.UntagUser(ctx, &iam.UntagUserInput{UserName: &want.Name, TagKeys: c.Tags.Remove})
 				return err
-			},
-		})
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, tagging...)
+			})
 	}
-
-	granted, err := grantSteps(u.ID(), u.want.Needs, u.env, wantGrants{
-		attached: u.want.Policies, inline: u.want.InlinePolicies, boundary: u.want.PermissionsBoundary,
-	}, held, u.grantCalls())
-	if err != nil {
-		return nil, err
-	}
-	if !exists {
-		for i, step := range granted {
-			// Attaching has a patience of its own, which knows better.
-			if !strings.HasPrefix(step.Call, "iam:Attach") {
-				granted[i].Do = onceVisible(u.env, step.Do)
-			}
-		}
-	}
-	return append(steps, granted...), nil
+	grant(&steps, u.env, want.Needs, !live.Exists, userGrants(live.Is), userGrants(want), c, u.grantCalls(want.Name))
+	return steps.List, nil
 }
 
-func (u *User) create(ctx context.Context) error {
+func (u Users) create(ctx context.Context, want spec.IAMUser) error {
 	in := &iam.CreateUserInput{
-		UserName: &u.want.Name,
-		Tags:     tagList(principalTags(u.env, u.want.Tags).Create()),
+		UserName: &want.Name,
+		Tags:     tagList(u.env.Tags(want.Tags).Create()),
 	}
-	if u.want.Path != "" {
-		in.Path = &u.want.Path
+	if want.Path != "" {
+		in.Path = &want.Path
 	}
-	if aws.ToString(u.want.PermissionsBoundary) != "" {
-		in.PermissionsBoundary = u.want.PermissionsBoundary
+	if aws.ToString(want.PermissionsBoundary) != "" {
+		in.PermissionsBoundary = want.PermissionsBoundary
 	}
-	passing := func(err error) bool { return youngBoundary(err, u.want.PermissionsBoundary, u.want.Needs) }
+	passing := func(err error) bool { return youngBoundary(err, want.PermissionsBoundary, want.Needs) }
 	err := awsx.Patiently(ctx, u.env.Pause, visibleBudget, passing, func(ctx context.Context) error {
 		_, err := u.api.CreateUser(ctx, in)
 		return err
 	})
-	return named(err, "user", u.want.Path)
+	return named(err, "user", want.Path)
 }
 
-func (u *User) grantCalls() grantCalls {
-	name := &u.want.Name
+func (u Users) grantCalls(user string) grantCalls {
+	name := &user
 	return grantCalls{
 		kind: "User",
 		attach: func(ctx context.Context, arn string) error {

@@ -20,6 +20,7 @@ type API interface {
 	CreateLogGroup(context.Context, *cloudwatchlogs.CreateLogGroupInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.CreateLogGroupOutput, error)
 	DescribeLogGroups(context.Context, *cloudwatchlogs.DescribeLogGroupsInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeLogGroupsOutput, error)
 	PutRetentionPolicy(context.Context, *cloudwatchlogs.PutRetentionPolicyInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutRetentionPolicyOutput, error)
+	PutLogGroupDeletionProtection(context.Context, *cloudwatchlogs.PutLogGroupDeletionProtectionInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutLogGroupDeletionProtectionOutput, error)
 	DeleteRetentionPolicy(context.Context, *cloudwatchlogs.DeleteRetentionPolicyInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DeleteRetentionPolicyOutput, error)
 	AssociateKmsKey(context.Context, *cloudwatchlogs.AssociateKmsKeyInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.AssociateKmsKeyOutput, error)
 	DisassociateKmsKey(context.Context, *cloudwatchlogs.DisassociateKmsKeyInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DisassociateKmsKeyOutput, error)
@@ -30,53 +31,28 @@ type API interface {
 
 var _ API = (*cloudwatchlogs.Client)(nil)
 
-// LogGroup keeps one log group.
-type LogGroup struct {
-	api  API
-	env  reconcile.Env
-	want spec.LogsLogGroup
+// Live is what CloudWatch Logs has of a log group.
+type Live = reconcile.Live[spec.LogsLogGroup, reconcile.NoFacts]
+
+// LogGroups keeps the log groups of an account and region.
+type LogGroups struct {
+	API API
+	Env reconcile.Env
 }
 
-// NewLogGroup prepares a log group of the spec.
-func NewLogGroup(api API, env reconcile.Env, want spec.LogsLogGroup) *LogGroup {
-	return &LogGroup{api: api, env: env, want: want}
-}
+var _ reconcile.Kind[spec.LogsLogGroup, reconcile.NoFacts] = LogGroups{}
 
-// ID is the log group's address.
-func (g *LogGroup) ID() spec.ID { return spec.ID{Kind: spec.LogGroup, Name: g.want.Name} }
-
-// Needs lists what the spec's log group refers to.
-func (g *LogGroup) Needs() []spec.ID { return g.want.Needs }
-
-// Plan reads the log group and says what is to do.
-func (g *LogGroup) Plan(ctx context.Context) (reconcile.Plan, error) {
-	live, err := g.describe(ctx)
-	if err != nil {
-		return reconcile.Plan{}, err
-	}
-	steps, err := g.diff(live)
-	return reconcile.Plan{Exists: live.group != nil, Steps: steps}, err
-}
-
-type logGroup struct {
-	group *types.LogGroup // nil: absent
-	tags  map[string]string
-}
-
-// arn is what the tag calls want: DescribeLogGroups' own Arn ends in ":*",
-// which they refuse.
-func (g *LogGroup) arn() *string {
-	return aws.String(fmt.Sprintf("arn:%s:logs:%s:%s:log-group:%s", g.env.Partition, g.env.Region, g.env.Account, g.want.Name))
-}
-
-func (g *LogGroup) describe(ctx context.Context) (logGroup, error) {
-	var live logGroup
+// Describe reads a log group. One call answers with all that there is but the
+// tags.
+func (g LogGroups) Describe(ctx context.Context, want spec.LogsLogGroup, _ bool) (Live, error) {
+	var live Live
+	var tags map[string]string
 	var reads awsx.Reads
 	reads.Go(func() error {
 		// The prefix answers siblings too, in order of name, so that the exact
 		// name comes first.
-		pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(g.api, &cloudwatchlogs.DescribeLogGroupsInput{
-			LogGroupNamePrefix: &g.want.Name,
+		pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(g.API, &cloudwatchlogs.DescribeLogGroupsInput{
+			LogGroupNamePrefix: &want.Name,
 		})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
@@ -88,8 +64,8 @@ func (g *LogGroup) describe(ctx context.Context) (logGroup, error) {
 				return awsx.Hollow("logs:DescribeLogGroups", "logGroups", page.ResultMetadata)
 			}
 			for _, group := range page.LogGroups {
-				if aws.ToString(group.LogGroupName) == g.want.Name {
-					live.group = &group
+				if aws.ToString(group.LogGroupName) == want.Name {
+					live.Exists, live.Is = true, logGroup(group)
 					return nil
 				}
 			}
@@ -97,103 +73,102 @@ func (g *LogGroup) describe(ctx context.Context) (logGroup, error) {
 		return nil
 	})
 	reads.Go(func() error {
-		out, err := g.api.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: g.arn()})
+		out, err := g.API.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: g.Env.ARN(want.ID(), "")})
 		if awsx.Code(err) == "ResourceNotFoundException" {
 			return nil
 		}
 		if err == nil {
-			live.tags = out.Tags
+			tags = out.Tags
 		}
 		return err
 	})
 	if err := reads.Wait(); err != nil {
-		return logGroup{}, err
+		return Live{}, err
 	}
-	if live.group == nil {
-		return logGroup{}, nil // the tags of a group deleted a moment ago may still be there
+	if live.Exists { // the tags of a group deleted a moment ago may still be there
+		live.Is.Tags = tags
 	}
 	return live, nil
 }
 
-func (g *LogGroup) diff(live logGroup) ([]reconcile.Step, error) {
-	var steps []reconcile.Step
-	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
-		if len(diffs) > 0 {
-			steps = append(steps, reconcile.Step{
-				Call: call, Does: does + " " + g.ID().String(), Diffs: diffs, Do: g.patiently(do),
-			})
-		}
+// logGroup is a group as a spec would declare it. AWS has no number for
+// "never": the retention is there or it is not.
+func logGroup(group types.LogGroup) spec.LogsLogGroup {
+	return spec.LogsLogGroup{
+		Name:                      aws.ToString(group.LogGroupName),
+		RetentionInDays:           aws.Int32(aws.ToInt32(group.RetentionInDays)),
+		KMSKeyID:                  aws.String(aws.ToString(group.KmsKeyId)),
+		LogGroupClass:             string(group.LogGroupClass),
+		DeletionProtectionEnabled: aws.Bool(aws.ToBool(group.DeletionProtectionEnabled)),
 	}
+}
 
-	_, _, tags, err := g.env.Tags(g.want.Tags).Diff(live.tags)
-	if err != nil {
-		return nil, err
+// Complete has nothing to fill in.
+func (g LogGroups) Complete(_ Live, want spec.LogsLogGroup) (spec.LogsLogGroup, error) {
+	return want, nil
+}
+
+const delivery = string(types.LogGroupClassDelivery)
+
+// Normal is a log group in the form in which log groups are compared. No
+// retention and no protection are what a new group has.
+func (g LogGroups) Normal(group spec.LogsLogGroup) (map[string]any, error) {
+	tree := spec.Tree(group)
+	switch {
+	case group.LogGroupClass == delivery:
+		// AWS fixes it, whatever the group answers.
+		if days := group.RetentionInDays; days == nil || *days == 0 || *days == spec.DeliveryRetention {
+			delete(tree, "retentionInDays")
+		}
+	case aws.ToInt32(group.RetentionInDays) == 0:
+		delete(tree, "retentionInDays")
 	}
-	was := live.group
-	if was == nil {
-		was = &types.LogGroup{}
-		diffs := []reconcile.Diff{{Path: "name", After: g.want.Name}}
-		if g.want.LogGroupClass != "" {
-			diffs = append(diffs, reconcile.Diff{Path: "logGroupClass", After: g.want.LogGroupClass})
-		}
-		if key := aws.ToString(g.want.KMSKeyID); key != "" {
-			diffs = append(diffs, reconcile.Diff{Path: "kmsKeyId", After: key})
-		}
-		step("logs:CreateLogGroup", "create", append(diffs, tags...), g.create)
+	if !aws.ToBool(group.DeletionProtectionEnabled) {
+		delete(tree, "deletionProtectionEnabled")
+	}
+	return tree, nil
+}
+
+// Diff lists the steps from live to want.
+func (g LogGroups) Diff(live Live, want spec.LogsLogGroup, c reconcile.Changes) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	do := func(write func(context.Context, spec.LogsLogGroup) error) func(context.Context) error {
+		return g.patiently(func(ctx context.Context) error { return write(ctx, want) })
+	}
+	if !live.Exists {
+		steps.Add("logs:CreateLogGroup", "create",
+			append(c.Of("name", "logGroupClass", "kmsKeyId", "deletionProtectionEnabled"), c.Tags.Lines...), do(g.create))
 	} else {
-		if class := string(was.LogGroupClass); g.want.LogGroupClass != "" && class != "" && class != g.want.LogGroupClass {
+		if class := live.Is.LogGroupClass; class != "" && len(c.Of("logGroupClass")) > 0 {
 			return nil, fmt.Errorf("logGroupClass is %s and cannot change to %s: AWS has no call for it; name another group, or say %s in the spec",
-				class, g.want.LogGroupClass, class)
+				class, want.LogGroupClass, class)
 		}
-		if g.want.KMSKeyID != nil {
-			diffs := reconcile.Compare("kmsKeyId", reconcile.OrNil(aws.ToString(was.KmsKeyId)), reconcile.OrNil(*g.want.KMSKeyID))
-			if *g.want.KMSKeyID == "" {
-				step("logs:DisassociateKmsKey", "take the key off", diffs, g.disassociate)
-			} else {
-				step("logs:AssociateKmsKey", "set the key of", diffs, g.associate)
-			}
-		}
-		tagging, err := g.env.Tags(g.want.Tags).Steps(g.ID(), live.tags, reconcile.TagCalls{
-			Tag: "logs:TagResource", Put: func(ctx context.Context, tags map[string]string) error {
-				_, err := g.api.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: g.arn(), Tags: tags})
-				return err
-			},
-			Untag: "logs:UntagResource", Remove: func(ctx context.Context, keys []string) error {
-				_, err := g.api.UntagResource(ctx, &cloudwatchlogs.UntagResourceInput{ResourceArn: g.arn(), TagKeys: keys})
-				return err
-			},
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range tagging {
-			s.Do = g.patiently(s.Do)
-			steps = append(steps, s)
-		}
-	}
-
-	// AWS has no number for "never": the retention is there or it is not.
-	delivery := g.want.LogGroupClass == string(types.LogGroupClassDelivery) || was.LogGroupClass == types.LogGroupClassDelivery
-	if days := g.want.RetentionInDays; delivery && days != nil && *days != spec.DeliveryRetention {
-		return nil, fmt.Errorf("retentionInDays is %d: a group of the class DELIVERY keeps its events for %d days, and AWS has no call to change that; say %d, or leave it out",
-			*days, spec.DeliveryRetention, spec.DeliveryRetention)
-	}
-	if days := g.want.RetentionInDays; days != nil && !delivery {
-		var before, after any
-		if was.RetentionInDays != nil {
-			before = *was.RetentionInDays
-		}
-		if *days != 0 {
-			after = *days
-		}
-		diffs := reconcile.Compare("retentionInDays", before, after)
-		if *days == 0 {
-			step("logs:DeleteRetentionPolicy", "remove the retention of", diffs, g.deleteRetention)
+		if aws.ToString(want.KMSKeyID) == "" {
+			steps.Add("logs:DisassociateKmsKey", "take the key off", c.Of("kmsKeyId"), do(g.disassociate))
 		} else {
-			step("logs:PutRetentionPolicy", "set the retention of", diffs, g.putRetention)
+			steps.Add("logs:AssociateKmsKey", "set the key of", c.Of("kmsKeyId"), do(g.associate))
 		}
+		steps.Add("logs:PutLogGroupDeletionProtection", "set the deletion protection of", c.Of("deletionProtectionEnabled"), do(g.protect))
+		steps.Tag(c.Tags,
+			"logs:TagResource", g.patiently(func(ctx context.Context) error {
+				_, err := g.API.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: g.Env.ARN(want.ID(), ""), Tags: c.Tags.Put})
+				return err
+			}),
+			"logs:UntagResource", g.patiently(func(ctx context.Context) error {
+				_, err := g.API.UntagResource(ctx, &cloudwatchlogs.UntagResourceInput{ResourceArn: g.Env.ARN(want.ID(), ""), TagKeys: c.Tags.Remove})
+				return err
+			}))
 	}
-	return steps, nil
+	if live.Is.LogGroupClass == delivery && len(c.Of("retentionInDays")) > 0 {
+		return nil, fmt.Errorf("retentionInDays is %d: a group of the class DELIVERY keeps its events for %d days, and AWS has no call to change that; say %d, or leave it out",
+			aws.ToInt32(want.RetentionInDays), spec.DeliveryRetention, spec.DeliveryRetention)
+	}
+	if aws.ToInt32(want.RetentionInDays) == 0 {
+		steps.Add("logs:DeleteRetentionPolicy", "remove the retention of", c.Of("retentionInDays"), do(g.deleteRetention))
+	} else {
+		steps.Add("logs:PutRetentionPolicy", "set the retention of", c.Of("retentionInDays"), do(g.putRetention))
+	}
+	return steps.List, nil
 }
 
 // busyBudget covers OperationAborted, which CloudWatch Logs answers while
@@ -201,44 +176,52 @@ func (g *LogGroup) diff(live logGroup) ([]reconcile.Step, error) {
 // way.
 const busyBudget = time.Minute
 
-func (g *LogGroup) patiently(do func(context.Context) error) func(context.Context) error {
+func (g LogGroups) patiently(do func(context.Context) error) func(context.Context) error {
 	passing := func(err error) bool { return awsx.Code(err) == "OperationAbortedException" }
 	return func(ctx context.Context) error {
-		return awsx.Patiently(ctx, g.env.Pause, busyBudget, passing, do)
+		return awsx.Patiently(ctx, g.Env.Pause, busyBudget, passing, do)
 	}
 }
 
-func (g *LogGroup) create(ctx context.Context) error {
+func (g LogGroups) create(ctx context.Context, want spec.LogsLogGroup) error {
 	in := &cloudwatchlogs.CreateLogGroupInput{
-		LogGroupName:  &g.want.Name,
-		LogGroupClass: types.LogGroupClass(g.want.LogGroupClass),
-		Tags:          g.env.Tags(g.want.Tags).Create(),
+		LogGroupName:              &want.Name,
+		LogGroupClass:             types.LogGroupClass(want.LogGroupClass),
+		DeletionProtectionEnabled: want.DeletionProtectionEnabled,
+		Tags:                      g.Env.Tags(want.Tags).Create(),
 	}
-	if aws.ToString(g.want.KMSKeyID) != "" {
-		in.KmsKeyId = g.want.KMSKeyID
+	if aws.ToString(want.KMSKeyID) != "" {
+		in.KmsKeyId = want.KMSKeyID
 	}
-	_, err := g.api.CreateLogGroup(ctx, in)
+	_, err := g.API.CreateLogGroup(ctx, in)
 	return err
 }
 
-func (g *LogGroup) associate(ctx context.Context) error {
-	_, err := g.api.AssociateKmsKey(ctx, &cloudwatchlogs.AssociateKmsKeyInput{LogGroupName: &g.want.Name, KmsKeyId: g.want.KMSKeyID})
+func (g LogGroups) associate(ctx context.Context, want spec.LogsLogGroup) error {
+	_, err := g.API.AssociateKmsKey(ctx, &cloudwatchlogs.AssociateKmsKeyInput{LogGroupName: &want.Name, KmsKeyId: want.KMSKeyID})
 	return err
 }
 
-func (g *LogGroup) disassociate(ctx context.Context) error {
-	_, err := g.api.DisassociateKmsKey(ctx, &cloudwatchlogs.DisassociateKmsKeyInput{LogGroupName: &g.want.Name})
+func (g LogGroups) disassociate(ctx context.Context, want spec.LogsLogGroup) error {
+	_, err := g.API.DisassociateKmsKey(ctx, &cloudwatchlogs.DisassociateKmsKeyInput{LogGroupName: &want.Name})
 	return err
 }
 
-func (g *LogGroup) putRetention(ctx context.Context) error {
-	_, err := g.api.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{
-		LogGroupName: &g.want.Name, RetentionInDays: g.want.RetentionInDays,
+func (g LogGroups) protect(ctx context.Context, want spec.LogsLogGroup) error {
+	_, err := g.API.PutLogGroupDeletionProtection(ctx, &cloudwatchlogs.PutLogGroupDeletionProtectionInput{
+		LogGroupIdentifier: &want.Name, DeletionProtectionEnabled: want.DeletionProtectionEnabled,
 	})
 	return err
 }
 
-func (g *LogGroup) deleteRetention(ctx context.Context) error {
-	_, err := g.api.DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: &g.want.Name})
+func (g LogGroups) putRetention(ctx context.Context, want spec.LogsLogGroup) error {
+	_, err := g.API.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{
+		LogGroupName: &want.Name, RetentionInDays: want.RetentionInDays,
+	})
+	return err
+}
+
+func (g LogGroups) deleteRetention(ctx context.Context, want spec.LogsLogGroup) error {
+	_, err := g.API.DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: &want.Name})
 	return err
 }

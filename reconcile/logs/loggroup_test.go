@@ -30,16 +30,16 @@ func environment() reconcile.Env {
 	}
 }
 
-func newLogGroup(api API, want spec.LogsLogGroup) *LogGroup {
+// between lists the steps from live to want, which is named as live is.
+func between(api API, live Live, want spec.LogsLogGroup) ([]reconcile.Step, error) {
 	want.Name = "/ecs/churn"
-	return NewLogGroup(api, environment(), want)
+	return reconcile.Between(LogGroups{api, environment()}, environment(), live, want)
 }
 
-func there() logGroup {
-	return logGroup{
-		group: &types.LogGroup{LogGroupName: aws.String("/ecs/churn"), LogGroupClass: types.LogGroupClassStandard},
-		tags:  map[string]string{reconcile.Mark: "churn/dev"},
-	}
+func there() Live {
+	live := Live{Exists: true, Is: logGroup(types.LogGroup{LogGroupName: aws.String("/ecs/churn"), LogGroupClass: types.LogGroupClassStandard})}
+	live.Is.Tags = map[string]string{reconcile.Mark: "churn/dev"}
+	return live
 }
 
 func paths(steps []reconcile.Step) []string {
@@ -67,7 +67,7 @@ func TestLogGroupsAreEquivalent(t *testing.T) {
 	tests := []struct {
 		name   string
 		want   spec.LogsLogGroup
-		live   func(*logGroup)
+		live   func(*Live)
 		differ spec.LogsLogGroup
 		calls  []string
 		paths  []string
@@ -75,13 +75,13 @@ func TestLogGroupsAreEquivalent(t *testing.T) {
 		{
 			name:   "retention",
 			want:   spec.LogsLogGroup{RetentionInDays: aws.Int32(7)},
-			live:   func(g *logGroup) { g.group.RetentionInDays = aws.Int32(7) },
+			live:   func(g *Live) { g.Is.RetentionInDays = aws.Int32(7) },
 			differ: spec.LogsLogGroup{RetentionInDays: aws.Int32(30)},
 			calls:  []string{"logs:PutRetentionPolicy"}, paths: []string{"retentionInDays"},
 		},
 		{
 			name:   "retention that is not managed",
-			live:   func(g *logGroup) { g.group.RetentionInDays = aws.Int32(7) },
+			live:   func(g *Live) { g.Is.RetentionInDays = aws.Int32(7) },
 			differ: spec.LogsLogGroup{RetentionInDays: aws.Int32(0)},
 			calls:  []string{"logs:DeleteRetentionPolicy"}, paths: []string{"retentionInDays"},
 		},
@@ -94,13 +94,13 @@ func TestLogGroupsAreEquivalent(t *testing.T) {
 		{
 			name:   "a key",
 			want:   spec.LogsLogGroup{KMSKeyID: aws.String("arn:k1")},
-			live:   func(g *logGroup) { g.group.KmsKeyId = aws.String("arn:k1") },
+			live:   func(g *Live) { g.Is.KMSKeyID = aws.String("arn:k1") },
 			differ: spec.LogsLogGroup{KMSKeyID: aws.String("arn:k2")},
 			calls:  []string{"logs:AssociateKmsKey"}, paths: []string{"kmsKeyId"},
 		},
 		{
 			name:   "a key that is not managed",
-			live:   func(g *logGroup) { g.group.KmsKeyId = aws.String("arn:k1") },
+			live:   func(g *Live) { g.Is.KMSKeyID = aws.String("arn:k1") },
 			differ: spec.LogsLogGroup{KMSKeyID: aws.String("")},
 			calls:  []string{"logs:DisassociateKmsKey"}, paths: []string{"kmsKeyId"},
 		},
@@ -111,6 +111,19 @@ func TestLogGroupsAreEquivalent(t *testing.T) {
 			calls:  []string{"logs:AssociateKmsKey"}, paths: []string{"kmsKeyId"},
 		},
 		{
+			name:   "deletion protection",
+			want:   spec.LogsLogGroup{DeletionProtectionEnabled: aws.Bool(true)},
+			live:   func(g *Live) { g.Is.DeletionProtectionEnabled = aws.Bool(true) },
+			differ: spec.LogsLogGroup{DeletionProtectionEnabled: aws.Bool(false)},
+			calls:  []string{"logs:PutLogGroupDeletionProtection"}, paths: []string{"deletionProtectionEnabled"},
+		},
+		{
+			name:   "no protection is what a group has that was never protected",
+			want:   spec.LogsLogGroup{DeletionProtectionEnabled: aws.Bool(false)},
+			differ: spec.LogsLogGroup{DeletionProtectionEnabled: aws.Bool(true)},
+			calls:  []string{"logs:PutLogGroupDeletionProtection"}, paths: []string{"deletionProtectionEnabled"},
+		},
+		{
 			name:   "the class",
 			want:   spec.LogsLogGroup{LogGroupClass: "STANDARD"},
 			differ: spec.LogsLogGroup{LogGroupClass: "STANDARD", RetentionInDays: aws.Int32(1)},
@@ -119,14 +132,14 @@ func TestLogGroupsAreEquivalent(t *testing.T) {
 		{
 			name:   "a class that is not answered",
 			want:   spec.LogsLogGroup{LogGroupClass: "INFREQUENT_ACCESS"},
-			live:   func(g *logGroup) { g.group.LogGroupClass = "" },
+			live:   func(g *Live) { g.Is.LogGroupClass = "" },
 			differ: spec.LogsLogGroup{LogGroupClass: "INFREQUENT_ACCESS", RetentionInDays: aws.Int32(1)},
 			calls:  []string{"logs:PutRetentionPolicy"}, paths: []string{"retentionInDays"},
 		},
 		{
 			name:   "tags",
 			want:   spec.LogsLogGroup{Meta: spec.Meta{Tags: map[string]string{"a": "1"}}},
-			live:   func(g *logGroup) { g.tags["a"], g.tags["aws:x"] = "1", "1" },
+			live:   func(g *Live) { g.Is.Tags["a"], g.Is.Tags["aws:x"] = "1", "1" },
 			differ: spec.LogsLogGroup{Meta: spec.Meta{Tags: map[string]string{"b": "1"}}},
 			calls:  []string{"logs:TagResource", "logs:UntagResource"}, paths: []string{"tags.b", "tags.a"},
 		},
@@ -138,14 +151,14 @@ func TestLogGroupsAreEquivalent(t *testing.T) {
 			if tt.live != nil {
 				tt.live(&live)
 			}
-			steps, err := newLogGroup(nil, tt.want).diff(live)
+			steps, err := between(nil, live, tt.want)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(steps) > 0 {
 				t.Errorf("a difference where there is none: %v", steps[0].Diffs)
 			}
-			steps, err = newLogGroup(nil, tt.differ).diff(live)
+			steps, err = between(nil, live, tt.differ)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +189,7 @@ func TestLogGroupCreated(t *testing.T) {
 				{Path: "logGroupClass", After: "INFREQUENT_ACCESS"},
 				{Path: "kmsKeyId", After: "arn:k"},
 				{Path: "tags." + reconcile.Mark, After: "churn/dev"},
-				{Path: "retentionInDays", After: int32(7)},
+				{Path: "retentionInDays", After: int64(7)},
 			},
 		},
 		{
@@ -189,7 +202,7 @@ func TestLogGroupCreated(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			steps, err := newLogGroup(nil, tt.want).diff(logGroup{})
+			steps, err := between(nil, Live{}, tt.want)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -209,13 +222,13 @@ func TestLogGroupCreated(t *testing.T) {
 
 func TestLogGroupRefused(t *testing.T) {
 	t.Parallel()
-	_, err := newLogGroup(nil, spec.LogsLogGroup{LogGroupClass: "INFREQUENT_ACCESS"}).diff(there())
+	_, err := between(nil, there(), spec.LogsLogGroup{LogGroupClass: "INFREQUENT_ACCESS"})
 	if err == nil || !strings.HasPrefix(err.Error(), "logGroupClass is STANDARD and cannot change to INFREQUENT_ACCESS") {
 		t.Errorf("another class: %v", err)
 	}
 	live := there()
-	live.tags[reconcile.Mark] = "churn/prod"
-	_, err = newLogGroup(nil, spec.LogsLogGroup{}).diff(live)
+	live.Is.Tags[reconcile.Mark] = "churn/prod"
+	_, err = between(nil, live, spec.LogsLogGroup{})
 	if _, ok := errors.AsType[*reconcile.OwnedError](err); !ok {
 		t.Errorf("another stack's group: got %v, want an OwnedError", err)
 	}
@@ -299,14 +312,14 @@ func TestDescribeLogGroup(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			api, requests := serve(t, map[string][]string{"DescribeLogGroups": tt.groups, "ListTagsForResource": {tt.tags}})
-			live, err := newLogGroup(api, spec.LogsLogGroup{}).describe(t.Context())
+			live, err := LogGroups{api, environment()}.Describe(t.Context(), spec.LogsLogGroup{Name: "/ecs/churn"}, false)
 			if got := awsx.Code(err); got != tt.code || (err != nil) != (tt.code != "") {
 				t.Fatalf("error %v, want the code %q", err, tt.code)
 			}
-			if got := live.group != nil; got != tt.exists {
+			if got := live.Exists; got != tt.exists {
 				t.Errorf("exists %t, want %t", got, tt.exists)
 			}
-			if d := cmp.Diff(tt.live, live.tags); d != "" {
+			if d := cmp.Diff(tt.live, live.Is.Tags); d != "" {
 				t.Errorf("tags, want (-), got (+):\n%s", d)
 			}
 			for _, r := range requests() {
@@ -325,13 +338,13 @@ func TestLogGroupWrites(t *testing.T) {
 	tests := []struct {
 		name string
 		want spec.LogsLogGroup
-		live logGroup
+		live Live
 		sent []request
 	}{
 		{
 			"created with its tags",
 			spec.LogsLogGroup{Meta: spec.Meta{Tags: map[string]string{"a": "1"}}, KMSKeyID: aws.String(""), RetentionInDays: aws.Int32(7)},
-			logGroup{},
+			Live{},
 			[]request{
 				{"CreateLogGroup", map[string]any{"logGroupName": "/ecs/churn", "tags": map[string]any{"a": "1", reconcile.Mark: "churn/dev"}}},
 				{"PutRetentionPolicy", map[string]any{"logGroupName": "/ecs/churn", "retentionInDays": 7.0}},
@@ -340,7 +353,7 @@ func TestLogGroupWrites(t *testing.T) {
 		{
 			"mended",
 			spec.LogsLogGroup{Meta: spec.Meta{Tags: map[string]string{"a": "1"}}, KMSKeyID: aws.String("arn:k"), RetentionInDays: aws.Int32(0)},
-			logGroup{group: &types.LogGroup{RetentionInDays: aws.Int32(7)}, tags: map[string]string{"b": "2"}},
+			Live{Exists: true, Is: spec.LogsLogGroup{RetentionInDays: aws.Int32(7), Meta: spec.Meta{Tags: map[string]string{"b": "2"}}}},
 			[]request{
 				{"AssociateKmsKey", map[string]any{"logGroupName": "/ecs/churn", "kmsKeyId": "arn:k"}},
 				{"TagResource", map[string]any{"resourceArn": arn, "tags": map[string]any{"a": "1", reconcile.Mark: "churn/dev"}}},
@@ -353,7 +366,7 @@ func TestLogGroupWrites(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			api, requests := serve(t, nil)
-			steps, err := newLogGroup(api, tt.want).diff(tt.live)
+			steps, err := between(api, tt.live, tt.want)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -382,7 +395,7 @@ func TestLogGroupPatience(t *testing.T) {
 		{[]string{`{"__type": "LimitExceededException", "message": "x"}`, "{}"}, 1, true},
 	} {
 		api, requests := serve(t, map[string][]string{"CreateLogGroup": tt.answers})
-		steps, err := newLogGroup(api, spec.LogsLogGroup{}).diff(logGroup{})
+		steps, err := between(api, Live{}, spec.LogsLogGroup{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,11 +6,44 @@ import (
 	"slices"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
-// Diff lists the paths under path at which two documents differ by meaning, as
-// Canonical defines it; none where they are equal. nil is an absent document:
-// where one of the two is, the other is one difference as a whole.
+// A Document is a policy document in canonical form, which compares itself by
+// meaning as a part of a tree.
+type Document struct{ document }
+
+var _ reconcile.Leaf = Document{}
+
+// Parse reads a document as AWS answers it, raw JSON or URL-encoded.
+func Parse(text []byte) (Document, error) {
+	d, err := read(text)
+	return Document{d}, err
+}
+
+// Normal puts a Document in the place of the text of one in a tree; an empty
+// one asks for none to be there, and leaves the tree.
+func Normal(tree map[string]any, keys ...string) error {
+	for _, key := range keys {
+		text, _ := tree[key].(spec.Document)
+		delete(tree, key)
+		if len(text) == 0 || text.Empty() {
+			continue
+		}
+		document, err := Parse(text)
+		if err != nil {
+			return err
+		}
+		tree[key] = document
+	}
+	return nil
+}
+
+// Value is the document as it is written, without its statements' order.
+func (d Document) Value() any { return d.rest.value }
+
+// Lines lists the paths under path at which two documents differ by meaning, as
+// [Canonical] defines it; none where they are equal.
 //
 // Elements of sets are named by value, statements by Sid or, where they have
 // none of their own, by position: "document.Statement[Read].Action[s3:GetObject]",
@@ -18,30 +51,15 @@ import (
 // documents. Statements of the same Sid are compared with each other. Of the
 // others, those that are equal belong together, and those without a Sid that
 // then remain are paired in their order. A statement that has no counterpart
-// is one difference as a whole. Positions count in want, save for statements
-// that only live has.
-func Diff(path string, live, want []byte) ([]reconcile.Diff, error) {
-	var l, w document
-	var err error
-	if live != nil {
-		if l, err = read(live); err != nil {
-			return nil, err
-		}
+// is one difference as a whole. Positions count in after, save for statements
+// that only the document itself has.
+func (d Document) Lines(path string, after reconcile.Leaf) []reconcile.Diff {
+	want, ok := after.(Document)
+	if !ok {
+		return []reconcile.Diff{{Path: path, Before: d.Value(), After: after.Value()}}
 	}
-	if want != nil {
-		if w, err = read(want); err != nil {
-			return nil, err
-		}
-	}
-	switch {
-	case live == nil && want == nil:
-		return nil, nil
-	case live == nil || want == nil:
-		return []reconcile.Diff{{Path: path, Before: l.rest.value, After: w.rest.value}}, nil
-	}
-
-	diffs := compare(nil, path, l.rest, w.rest)
-	for _, p := range match(l.statements, w.statements) {
+	diffs := compare(nil, path, d.rest, want.rest)
+	for _, p := range match(d.statements, want.statements) {
 		switch {
 		case p.live == nil:
 			diffs = append(diffs, reconcile.Diff{Path: at(path, p.want), After: p.want.value})
@@ -51,7 +69,7 @@ func Diff(path string, live, want []byte) ([]reconcile.Diff, error) {
 			diffs = compare(diffs, at(path, p.want), p.live.node, p.want.node)
 		}
 	}
-	return diffs, nil
+	return diffs
 }
 
 func at(path string, s *statement) string {

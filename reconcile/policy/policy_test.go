@@ -287,7 +287,7 @@ func check(t *testing.T, a, b string, want bool) {
 		if cmp.Equal(x, y) != want {
 			t.Errorf("Canonical, want equal = %v\n%s", want, cmp.Diff(x, y))
 		}
-		diffs, err := policy.Diff("document", a, b)
+		diffs, err := diff("document", a, b)
 		if err != nil || (len(diffs) == 0) != want {
 			t.Errorf("Diff = %v, %v, want none = %v", diffs, err, want)
 		}
@@ -387,8 +387,8 @@ func TestReject(t *testing.T) {
 			_, err := policy.Canonical(bad)
 			_, errA := policy.Equal(bad, good)
 			_, errB := policy.Equal(good, bad)
-			_, errC := policy.Diff("document", bad, good)
-			_, errD := policy.Diff("document", good, bad)
+			_, errC := diff("document", bad, good)
+			_, errD := diff("document", good, bad)
 			for _, err := range []error{err, errA, errB, errC, errD} {
 				if err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("error %v, want one with %q", err, test.want)
@@ -452,7 +452,7 @@ func FuzzCanonical(f *testing.F) {
 		if equal, err := policy.Equal(doc, reversed); err != nil || !equal {
 			t.Errorf("Equal after another order of sets = %v, %v\n%s", equal, err, reversed)
 		}
-		if diffs, err := policy.Diff("document", doc, reversed); err != nil || len(diffs) > 0 {
+		if diffs, err := diff("document", doc, reversed); err != nil || len(diffs) > 0 {
 			t.Errorf("Diff after another order of sets = %v, %v", diffs, err)
 		}
 	})

@@ -2,6 +2,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -24,6 +25,7 @@ import (
 // API is what a bucket needs of S3.
 type API interface {
 	CreateBucket(context.Context, *s3.CreateBucketInput, ...func(*s3.Options)) (*s3.CreateBucketOutput, error)
+
 	GetBucketAbac(context.Context, *s3.GetBucketAbacInput, ...func(*s3.Options)) (*s3.GetBucketAbacOutput, error)
 
 	GetBucketTagging(context.Context, *s3.GetBucketTaggingInput, ...func(*s3.Options)) (*s3.GetBucketTaggingOutput, error)
@@ -60,63 +62,37 @@ type ControlAPI interface {
 
 var _ ControlAPI = (*s3control.Client)(nil)
 
-// Bucket keeps one bucket.
-type Bucket struct {
-	api     API
-	control ControlAPI
-	env     reconcile.Env
-	want    spec.S3Bucket
+// Live is what S3 has of a bucket.
+type Live = reconcile.Live[spec.S3Bucket, Facts]
+
+// Facts are what a spec has no word for.
+type Facts struct {
+	// MinimumSize is the size below which lifecycle rules move no object.
+	MinimumSize types.TransitionDefaultMinimumObjectSize
+
+	// ABAC says that access goes by tags, which then have calls of their own.
+	// Only a bucket about to be tagged needs to know.
+	ABAC bool
 }
 
-// NewBucket prepares a bucket of the spec.
-func NewBucket(api API, control ControlAPI, env reconcile.Env, want spec.S3Bucket) *Bucket {
-	return &Bucket{api: api, control: control, env: env, want: want}
+// Buckets keeps the buckets of an account.
+type Buckets struct {
+	API     API
+	Control ControlAPI
+	Env     reconcile.Env
 }
 
-// ID is the bucket's address.
-func (b *Bucket) ID() spec.ID { return spec.ID{Kind: spec.Bucket, Name: b.want.Name} }
+var _ reconcile.Kind[spec.S3Bucket, Facts] = Buckets{}
 
-// Needs lists what the spec's bucket refers to.
-func (b *Bucket) Needs() []spec.ID { return b.want.Needs }
-
-// Plan reads the bucket and says what is to do.
-func (b *Bucket) Plan(ctx context.Context) (reconcile.Plan, error) {
-	live, err := b.describe(ctx)
-	if err != nil {
-		return reconcile.Plan{}, err
-	}
-	// Only a bucket about to be tagged needs to know by which call.
-	if _, _, tags, err := b.env.Tags(b.want.Tags).Diff(live.tags); err == nil && live.exists && len(tags) > 0 {
-		if live.abac, err = b.abac(ctx); err != nil {
-			return reconcile.Plan{}, err
-		}
-	}
-	steps, err := b.diff(live)
-	return reconcile.Plan{Exists: live.exists, Steps: steps}, err
-}
-
-// bucket is what S3 has. Only what the spec manages is read; the rest stays
-// zero.
-type bucket struct {
-	exists            bool
-	tags              map[string]string
-	abac              bool                         // access goes by tags, which then have calls of their own
-	versioning        types.BucketVersioningStatus // "": never set
-	encryption        *types.ServerSideEncryptionRule
-	publicAccessBlock *types.PublicAccessBlockConfiguration
-	objectOwnership   types.ObjectOwnership
-	lifecycle         lifecycle
-	policy            []byte
-}
-
-func (b *Bucket) describe(ctx context.Context) (bucket, error) {
-	live := bucket{exists: true}
-	name, owner := &b.want.Name, &b.env.Account
+// Describe reads a bucket.
+func (b Buckets) Describe(ctx context.Context, want spec.S3Bucket, all bool) (Live, error) {
+	live := Live{Exists: true, Is: spec.S3Bucket{Name: want.Name}}
+	name, owner, is := &want.Name, &b.Env.Account, &live.Is
 	var reads awsx.Reads
 	// Each property is a call of its own, and HeadBucket would be one more:
 	// an absent bucket shows as NoSuchBucket in any of them.
 	read := func(managed bool, absent string, get func() error) {
-		if !managed {
+		if !managed && !all {
 			return
 		}
 		reads.Go(func() error {
@@ -126,99 +102,103 @@ func (b *Bucket) describe(ctx context.Context) (bucket, error) {
 			}
 			switch awsx.Code(err) {
 			case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
-				return fmt.Errorf("the bucket is in another region than %s, and a bucket cannot move: %w", b.env.Region, awsx.Clean(err))
+				return fmt.Errorf("the bucket is in another region than %s, and a bucket cannot move: %w", b.Env.Region, awsx.Clean(err))
 			case "AccessDenied":
 				// Names are shared by all accounts, and S3 does not tell a
 				// stranger's bucket from one that may not be read.
-				return fmt.Errorf("the bucket is not account %s's, or the permission is missing: %w", b.env.Account, awsx.Clean(err))
+				return fmt.Errorf("the bucket is not account %s's, or the permission is missing: %w", b.Env.Account, awsx.Clean(err))
 			}
 			return err
 		})
 	}
 	read(true, "NoSuchTagSet", func() error {
-		out, err := b.api.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: name, ExpectedBucketOwner: owner})
+		out, err := b.API.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
 			if out.TagSet == nil {
 				return awsx.Hollow("s3:GetBucketTagging", "TagSet", out.ResultMetadata)
 			}
-			live.tags = make(map[string]string, len(out.TagSet))
-			for _, t := range out.TagSet {
-				live.tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
-			}
+			is.Tags = tagMap(out.TagSet)
 		}
 		return err
 	})
-	read(b.want.Versioning != "", "", func() error {
-		out, err := b.api.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: name, ExpectedBucketOwner: owner})
+	read(want.Versioning != "", "", func() error {
+		out, err := b.API.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
-			live.versioning = out.Status
+			is.Versioning = string(out.Status)
 		}
 		return err
 	})
-	read(b.want.Encryption != nil, "ServerSideEncryptionConfigurationNotFoundError", func() error {
-		out, err := b.api.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: name, ExpectedBucketOwner: owner})
+	read(want.Encryption != nil, "ServerSideEncryptionConfigurationNotFoundError", func() error {
+		out, err := b.API.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
 			if out.ServerSideEncryptionConfiguration == nil || len(out.ServerSideEncryptionConfiguration.Rules) == 0 {
 				return awsx.Hollow("s3:GetBucketEncryption", "Rule", out.ResultMetadata)
 			}
-			live.encryption = &out.ServerSideEncryptionConfiguration.Rules[0]
+			is.Encryption = encryption(out.ServerSideEncryptionConfiguration.Rules[0])
 		}
 		return err
 	})
-	read(b.want.PublicAccessBlock != nil, "NoSuchPublicAccessBlockConfiguration", func() error {
-		out, err := b.api.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: name, ExpectedBucketOwner: owner})
+	read(want.PublicAccessBlock != nil, "NoSuchPublicAccessBlockConfiguration", func() error {
+		out, err := b.API.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: name, ExpectedBucketOwner: owner})
+		is.PublicAccessBlock = &spec.S3PublicAccessBlock{} // no configuration: nothing is blocked
 		if err == nil {
 			// S3 answers all four, whatever was put.
-			if is := out.PublicAccessBlockConfiguration; is == nil || *is == (types.PublicAccessBlockConfiguration{}) {
+			if c := out.PublicAccessBlockConfiguration; c == nil || *c == (types.PublicAccessBlockConfiguration{}) {
 				return awsx.Hollow("s3:GetPublicAccessBlock", "PublicAccessBlockConfiguration", out.ResultMetadata)
 			}
-			live.publicAccessBlock = out.PublicAccessBlockConfiguration
+			is.PublicAccessBlock = accessBlock(*out.PublicAccessBlockConfiguration)
 		}
 		return err
 	})
-	read(b.want.ObjectOwnership != "", "OwnershipControlsNotFoundError", func() error {
-		out, err := b.api.GetBucketOwnershipControls(ctx, &s3.GetBucketOwnershipControlsInput{Bucket: name, ExpectedBucketOwner: owner})
+	read(want.ObjectOwnership != "", "OwnershipControlsNotFoundError", func() error {
+		out, err := b.API.GetBucketOwnershipControls(ctx, &s3.GetBucketOwnershipControlsInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
 			if out.OwnershipControls == nil || len(out.OwnershipControls.Rules) == 0 {
 				return awsx.Hollow("s3:GetBucketOwnershipControls", "Rule", out.ResultMetadata)
 			}
-			live.objectOwnership = out.OwnershipControls.Rules[0].ObjectOwnership
+			is.ObjectOwnership = string(out.OwnershipControls.Rules[0].ObjectOwnership)
 		}
 		return err
 	})
-	read(b.want.LifecycleRules != nil, "NoSuchLifecycleConfiguration", func() error {
-		out, err := b.api.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: name, ExpectedBucketOwner: owner})
+	read(want.LifecycleRules != nil, "NoSuchLifecycleConfiguration", func() error {
+		out, err := b.API.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
 			if out.Rules == nil {
 				return awsx.Hollow("s3:GetBucketLifecycleConfiguration", "Rule", out.ResultMetadata)
 			}
-			live.lifecycle = lifecycle{rules: out.Rules, minimumSize: out.TransitionDefaultMinimumObjectSize}
+			is.LifecycleRules, live.Facts.MinimumSize = out.Rules, out.TransitionDefaultMinimumObjectSize
 		}
 		return err
 	})
-	read(b.want.Policy.Given(), "NoSuchBucketPolicy", func() error {
-		out, err := b.api.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: name, ExpectedBucketOwner: owner})
+	read(want.Policy.Given(), "NoSuchBucketPolicy", func() error {
+		out, err := b.API.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: name, ExpectedBucketOwner: owner})
 		if err == nil {
 			if aws.ToString(out.Policy) == "" {
 				return awsx.Hollow("s3:GetBucketPolicy", "policy", out.ResultMetadata)
 			}
-			live.policy = []byte(*out.Policy)
+			is.Policy = spec.Document(*out.Policy)
 		}
 		return err
 	})
 	if err := reads.Wait(); err != nil {
 		if awsx.Code(err) == "NoSuchBucket" {
-			return bucket{}, nil
+			return Live{}, nil
 		}
-		return bucket{}, err
+		return Live{}, err
+	}
+	// Another stack's bucket is an error already.
+	tags, err := b.Env.Tags(want.Tags).Changes(is.Tags)
+	if err == nil && len(tags.Lines) > 0 {
+		live.Facts.ABAC, err = b.abac(ctx, want.Name)
+		return live, err
 	}
 	return live, nil
 }
 
 // abac says whether access to the bucket goes by its tags. PutBucketTagging is
 // then refused, and S3 Control's calls take its place.
-func (b *Bucket) abac(ctx context.Context) (bool, error) {
-	out, err := b.api.GetBucketAbac(ctx, &s3.GetBucketAbacInput{Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account})
+func (b Buckets) abac(ctx context.Context, name string) (bool, error) {
+	out, err := b.API.GetBucketAbac(ctx, &s3.GetBucketAbacInput{Bucket: &name, ExpectedBucketOwner: &b.Env.Account})
 	switch awsx.Code(err) {
 	// It is off unless somebody has turned it on. Permissions and endpoints
 	// that are older than it know nothing of it, and PutBucketTagging will say
@@ -232,103 +212,99 @@ func (b *Bucket) abac(ctx context.Context) (bool, error) {
 	return out.AbacStatus != nil && out.AbacStatus.Status == types.BucketAbacStatusEnabled, nil
 }
 
-// diff lists the steps from live to want, in the order that S3 wants them in:
-// ownership controls, public access block and policy side by side answer
-// OperationAborted.
-func (b *Bucket) diff(live bucket) ([]reconcile.Step, error) {
-	var steps []reconcile.Step
-	step := func(call, does string, diffs []reconcile.Diff, do func(context.Context) error) {
-		if len(diffs) == 0 {
-			return
+// Complete keeps what the spec leaves to S3 within an encryption, and takes a
+// lifecycle rule without an ID, which S3 gives one of its own, for the live
+// rule that says the same.
+func (b Buckets) Complete(live Live, want spec.S3Bucket) (spec.S3Bucket, error) {
+	if was, e := live.Is.Encryption, want.Encryption; was != nil && e != nil {
+		complete := *e
+		if e.KMSMasterKeyID == nil && e.SSEAlgorithm == was.SSEAlgorithm {
+			complete.KMSMasterKeyID = was.KMSMasterKeyID
 		}
-		if !live.exists && call != "s3:CreateBucket" {
-			do = b.onceVisible(do)
+		complete.BucketKeyEnabled = cmp.Or(e.BucketKeyEnabled, was.BucketKeyEnabled)
+		if e.BlockedEncryptionTypes == nil {
+			complete.BlockedEncryptionTypes = was.BlockedEncryptionTypes
 		}
-		steps = append(steps, reconcile.Step{
-			Call: call, Does: does + " " + b.ID().String(), Diffs: diffs, Do: do,
-		})
+		want.Encryption = &complete
+	}
+	want.LifecycleRules = identified(live.Is.LifecycleRules, want.LifecycleRules)
+	return want, nil
+}
+
+// Normal is a bucket in the form in which buckets are compared.
+func (b Buckets) Normal(bucket spec.S3Bucket) (map[string]any, error) {
+	tree := spec.Tree(bucket)
+	delete(tree, "name")
+	delete(tree, "forceDestroy")
+	if e, ok := tree["encryption"].(map[string]any); ok {
+		// S3 answers false where it was never set, and NONE where no type of
+		// encryption is blocked.
+		if bucket.Encryption.BucketKeyEnabled == nil {
+			e["bucketKeyEnabled"] = false
+		}
+		delete(e, "blockedEncryptionTypes")
+		if blocked := bucket.Encryption.BlockedEncryptionTypes; len(blocked) > 0 && !slices.Equal(blocked, []string{"NONE"}) {
+			e["blockedEncryptionTypes"] = reconcile.Set(blocked)
+		}
+	}
+	tree["lifecycleRules"] = rulesTree(bucket.LifecycleRules)
+	return tree, policy.Normal(tree, "policy")
+}
+
+// Diff lists the steps in the order that S3 wants them in: ownership controls,
+// public access block and policy side by side answer OperationAborted.
+func (b Buckets) Diff(live Live, want spec.S3Bucket, c reconcile.Changes) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	// A bucket just created is not known to all of S3 at once.
+	do := func(write func(context.Context, spec.S3Bucket) error) func(context.Context) error {
+		return func(ctx context.Context) error {
+			if live.Exists {
+				return write(ctx, want)
+			}
+			return b.onceVisible(ctx, func(ctx context.Context) error { return write(ctx, want) })
+		}
 	}
 
-	if !live.exists {
-		step("s3:CreateBucket", "create",
-			[]reconcile.Diff{{Path: "name", After: b.want.Name}, {Path: "region", After: b.env.Region}}, b.create)
+	if !live.Exists {
+		steps.Add("s3:CreateBucket", "create",
+			[]reconcile.Diff{{Path: "name", After: want.Name}, {Path: "region", After: b.Env.Region}},
+			func(ctx context.Context) error { return b.create(ctx, want) })
 	}
-
-	tags := b.env.Tags(b.want.Tags)
-	_, _, diffs, err := tags.Diff(live.tags)
-	if err != nil {
-		return nil, err
-	}
-	if live.abac {
-		tagging, err := tags.Steps(b.ID(), live.tags, b.tagCalls())
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, tagging...)
+	if live.Facts.ABAC {
+		b.tagByControl(&steps, want, c.Tags)
 	} else {
 		// A new bucket is tagged at birth, and once more: there are endpoints
 		// that ignore the tags of CreateBucket, and the mark must not get lost.
-		step("s3:PutBucketTagging", "tag", diffs, func(ctx context.Context) error {
-			whole := tags.Whole(live.tags)
-			// S3 alone wants AWS's own tags sent along, as CloudFormation's on a
-			// bucket: "System tags cannot be removed by requester".
-			for key, value := range live.tags {
-				if strings.HasPrefix(key, "aws:") {
-					whole[key] = value
-				}
-			}
-			return b.putTags(ctx, whole)
-		})
+		steps.Add("s3:PutBucketTagging", "tag", c.Tags.Lines, do(func(ctx context.Context, want spec.S3Bucket) error {
+			return b.putTags(ctx, want, live.Is.Tags)
+		}))
 	}
-
-	if b.want.ObjectOwnership != "" {
-		step("s3:PutBucketOwnershipControls", "set the object ownership of",
-			reconcile.Compare("objectOwnership", reconcile.OrNil(string(live.objectOwnership)), b.want.ObjectOwnership), b.putOwnership)
+	steps.Add("s3:PutBucketOwnershipControls", "set the object ownership of", c.Of("objectOwnership"), do(b.putOwnership))
+	steps.Add("s3:PutPublicAccessBlock", "set the public access block of", c.Of("publicAccessBlock"), do(b.putPublicAccessBlock)).
+		Action = "s3:PutBucketPublicAccessBlock"
+	// A new bucket has the block on.
+	loosened := want.PublicAccessBlock != nil && !want.PublicAccessBlock.BlockPublicPolicy &&
+		(!live.Exists || live.Is.PublicAccessBlock.BlockPublicPolicy)
+	if want.Policy.Empty() {
+		steps.Add("s3:DeleteBucketPolicy", "remove the policy of", c.Of("policy"), do(b.deletePolicy))
+	} else {
+		steps.Add("s3:PutBucketPolicy", "set the policy of", c.Of("policy"), do(
+			func(ctx context.Context, want spec.S3Bucket) error { return b.putPolicy(ctx, want, loosened) }))
 	}
-	if want := b.want.PublicAccessBlock; want != nil {
-		step("s3:PutPublicAccessBlock", "set the public access block of",
-			reconcile.Compare("publicAccessBlock", accessBlock(live), map[string]any{
-				"blockPublicAcls": want.BlockPublicAcls, "ignorePublicAcls": want.IgnorePublicAcls,
-				"blockPublicPolicy": want.BlockPublicPolicy, "restrictPublicBuckets": want.RestrictPublicBuckets,
-			}), b.putPublicAccessBlock)
+	steps.Add("s3:PutBucketVersioning", "set the versioning of", c.Of("versioning"), do(b.putVersioning))
+	steps.Add("s3:PutBucketEncryption", "set the encryption of", c.Of("encryption"), do(b.putEncryption)).
+		Action = "s3:PutEncryptionConfiguration"
+	if len(want.LifecycleRules) == 0 {
+		steps.Add("s3:DeleteBucketLifecycle", "remove the lifecycle rules of", c.Of("lifecycleRules"), do(b.deleteLifecycle)).
+			Action = "s3:PutLifecycleConfiguration"
+	} else {
+		steps.Add("s3:PutBucketLifecycleConfiguration", "set the lifecycle rules of", c.Of("lifecycleRules"), do(
+			func(ctx context.Context, want spec.S3Bucket) error {
+				return b.putLifecycle(ctx, want, live.Facts.MinimumSize)
+			})).
+			Action = "s3:PutLifecycleConfiguration"
 	}
-	loosened := false
-	if want := b.want.PublicAccessBlock; want != nil && !want.BlockPublicPolicy {
-		// A new bucket has the block on.
-		loosened = !live.exists || live.publicAccessBlock != nil && aws.ToBool(live.publicAccessBlock.BlockPublicPolicy)
-	}
-	if b.want.Policy.Given() {
-		diffs, err := policyDiff(live.policy, b.want.Policy)
-		if err != nil {
-			return nil, err
-		}
-		if b.want.Policy.Empty() {
-			step("s3:DeleteBucketPolicy", "remove the policy of", diffs, b.deletePolicy)
-		} else {
-			step("s3:PutBucketPolicy", "set the policy of", diffs, func(ctx context.Context) error { return b.putPolicy(ctx, loosened) })
-		}
-	}
-	if b.want.Versioning != "" {
-		step("s3:PutBucketVersioning", "set the versioning of",
-			reconcile.Compare("versioning", reconcile.OrNil(string(live.versioning)), b.want.Versioning), b.putVersioning)
-	}
-	if b.want.Encryption != nil {
-		rule := encryptionRule(live.encryption, b.want.Encryption)
-		step("s3:PutBucketEncryption", "set the encryption of",
-			reconcile.Compare("encryption", encryptionTree(live.encryption), encryptionTree(&rule)),
-			func(ctx context.Context) error { return b.putEncryption(ctx, rule) })
-	}
-	if b.want.LifecycleRules != nil {
-		diffs := live.lifecycle.diff(b.want.LifecycleRules)
-		if len(b.want.LifecycleRules) == 0 {
-			step("s3:DeleteBucketLifecycle", "remove the lifecycle rules of", diffs, b.deleteLifecycle)
-		} else {
-			step("s3:PutBucketLifecycleConfiguration", "set the lifecycle rules of", diffs, func(ctx context.Context) error {
-				return b.putLifecycle(ctx, live.lifecycle.minimumSize)
-			})
-		}
-	}
-	return steps, nil
+	return steps.List, nil
 }
 
 // createBudget covers a bucket that was deleted a moment ago: until S3 has
@@ -339,80 +315,86 @@ const createBudget = 5 * time.Minute
 // of S3.
 const visibleBudget = 2 * time.Minute
 
-func (b *Bucket) create(ctx context.Context) error {
+func (b Buckets) create(ctx context.Context, want spec.S3Bucket) error {
 	in := &s3.CreateBucketInput{
-		Bucket: &b.want.Name,
+		Bucket: &want.Name,
 		CreateBucketConfiguration: &types.CreateBucketConfiguration{
-			Tags: tagSet(b.env.Tags(b.want.Tags).Create()),
+			Tags: tagSet(b.Env.Tags(want.Tags).Create()),
 		},
 	}
 	// A name of the account's own namespace has to be said to be one.
-	if strings.HasSuffix(b.want.Name, "-an") {
+	if strings.HasSuffix(want.Name, "-an") {
 		in.BucketNamespace = types.BucketNamespaceAccountRegional
 	}
 	// us-east-1 is the one region that is not to be named.
-	if b.env.Region != "us-east-1" {
-		in.CreateBucketConfiguration.LocationConstraint = types.BucketLocationConstraint(b.env.Region)
+	if b.Env.Region != "us-east-1" {
+		in.CreateBucketConfiguration.LocationConstraint = types.BucketLocationConstraint(b.Env.Region)
 	}
 	passing := func(err error) bool { return awsx.Code(err) == "OperationAborted" }
-	return awsx.Patiently(ctx, b.env.Pause, createBudget, passing, func(ctx context.Context) error {
-		_, err := b.api.CreateBucket(ctx, in)
+	return awsx.Patiently(ctx, b.Env.Pause, createBudget, passing, func(ctx context.Context) error {
+		_, err := b.API.CreateBucket(ctx, in)
 		return err
 	})
 }
 
-func (b *Bucket) onceVisible(do func(context.Context) error) func(context.Context) error {
+func (b Buckets) onceVisible(ctx context.Context, do func(context.Context) error) error {
 	passing := func(err error) bool { return awsx.Code(err) == "NoSuchBucket" }
-	return func(ctx context.Context) error {
-		return awsx.Patiently(ctx, b.env.Pause, visibleBudget, passing, do)
-	}
+	return awsx.Patiently(ctx, b.Env.Pause, visibleBudget, passing, do)
 }
 
 // putTags writes the whole set, as S3 knows no other way.
-func (b *Bucket) putTags(ctx context.Context, tags map[string]string) error {
-	_, err := b.api.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{
-		Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account,
-		Tagging: &types.Tagging{TagSet: tagSet(tags)},
+func (b Buckets) putTags(ctx context.Context, want spec.S3Bucket, live map[string]string) error {
+	whole := b.Env.Tags(want.Tags).Whole(live)
+	// S3 alone wants AWS's own tags sent along, as CloudFormation's on a
+	// bucket: "System tags cannot be removed by requester".
+	for key, value := range live {
+		if strings.HasPrefix(key, "aws:") {
+			whole[key] = value
+		}
+	}
+	_, err := b.API.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{
+		Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account,
+		Tagging: &types.Tagging{TagSet: tagSet(whole)},
 	})
 	return err
 }
 
-// tagCalls write the tags of a bucket that has ABAC turned on.
-func (b *Bucket) tagCalls() reconcile.TagCalls {
-	arn := aws.String(fmt.Sprintf("arn:%s:s3:::%s", b.env.Partition, b.want.Name))
-	return reconcile.TagCalls{
-		Tag: "s3:TagResource", Put: func(ctx context.Context, tags map[string]string) error {
+// tagByControl appends the steps for the tags of a bucket that has ABAC turned
+// on.
+func (b Buckets) tagByControl(steps *reconcile.Steps, want spec.S3Bucket, c reconcile.TagChanges) {
+	arn := b.Env.ARN(want.ID(), "")
+	steps.Tag(c,
+		"s3:TagResource", func(ctx context.Context) error {
 			var list []controltypes.Tag
-			for _, t := range tagSet(tags) {
+			for _, t := range tagSet(c.Put) {
 				list = append(list, controltypes.Tag{Key: t.Key, Value: t.Value})
 			}
-			_, err := b.control.TagResource(ctx, &s3control.TagResourceInput{AccountId: &b.env.Account, ResourceArn: arn, Tags: list})
+			_, err := b.Control.TagResource(ctx, &s3control.TagResourceInput{AccountId: &b.Env.Account, ResourceArn: arn, Tags: list})
 			return err
 		},
-		Untag: "s3:UntagResource", Remove: func(ctx context.Context, keys []string) error {
-			_, err := b.control.UntagResource(ctx, &s3control.UntagResourceInput{AccountId: &b.env.Account, ResourceArn: arn, TagKeys: keys})
+		"s3:UntagResource", func(ctx context.Context) error {
+			_, err := b.Control.UntagResource(ctx, &s3control.UntagResourceInput{AccountId: &b.Env.Account, ResourceArn: arn, TagKeys: c.Remove})
 			return err
-		},
-	}
+		})
 }
 
-func (b *Bucket) putOwnership(ctx context.Context) error {
-	_, err := b.api.PutBucketOwnershipControls(ctx, &s3.PutBucketOwnershipControlsInput{
-		Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account,
+func (b Buckets) putOwnership(ctx context.Context, want spec.S3Bucket) error {
+	_, err := b.API.PutBucketOwnershipControls(ctx, &s3.PutBucketOwnershipControlsInput{
+		Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account,
 		OwnershipControls: &types.OwnershipControls{
-			Rules: []types.OwnershipControlsRule{{ObjectOwnership: types.ObjectOwnership(b.want.ObjectOwnership)}},
+			Rules: []types.OwnershipControlsRule{{ObjectOwnership: types.ObjectOwnership(want.ObjectOwnership)}},
 		},
 	})
 	return err
 }
 
-func (b *Bucket) putPublicAccessBlock(ctx context.Context) error {
-	want := b.want.PublicAccessBlock
-	_, err := b.api.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{
-		Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account,
+func (b Buckets) putPublicAccessBlock(ctx context.Context, want spec.S3Bucket) error {
+	block := want.PublicAccessBlock
+	_, err := b.API.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{
+		Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account,
 		PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{
-			BlockPublicAcls: &want.BlockPublicAcls, IgnorePublicAcls: &want.IgnorePublicAcls,
-			BlockPublicPolicy: &want.BlockPublicPolicy, RestrictPublicBuckets: &want.RestrictPublicBuckets,
+			BlockPublicAcls: &block.BlockPublicAcls, IgnorePublicAcls: &block.IgnorePublicAcls,
+			BlockPublicPolicy: &block.BlockPublicPolicy, RestrictPublicBuckets: &block.RestrictPublicBuckets,
 		},
 	})
 	return err
@@ -423,53 +405,64 @@ func (b *Bucket) putPublicAccessBlock(ctx context.Context) error {
 // permission looks the same, so it is short.
 const loosenedBudget = 30 * time.Second
 
-func (b *Bucket) putPolicy(ctx context.Context, loosened bool) error {
+func (b Buckets) putPolicy(ctx context.Context, want spec.S3Bucket, loosened bool) error {
 	// A principal of this spec that was created just before is unknown to S3
 	// for a while. For any other, a refusal is a refusal.
-	young := slices.ContainsFunc(b.want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role || id.Kind == spec.User })
+	young := slices.ContainsFunc(want.Needs, func(id spec.ID) bool { return id.Kind == spec.Role || id.Kind == spec.User })
 	passing := func(err error) bool {
 		return young && awsx.Code(err) == "MalformedPolicy" && awsx.Mentions(err, "invalid principal")
 	}
 	blocked := func(err error) bool { return loosened && awsx.Code(err) == "AccessDenied" }
-	return awsx.Patiently(ctx, b.env.Pause, visibleBudget, passing, func(ctx context.Context) error {
-		return awsx.Patiently(ctx, b.env.Pause, loosenedBudget, blocked, func(ctx context.Context) error {
-			_, err := b.api.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{
-				Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account, Policy: aws.String(string(b.want.Policy)),
+	return awsx.Patiently(ctx, b.Env.Pause, visibleBudget, passing, func(ctx context.Context) error {
+		return awsx.Patiently(ctx, b.Env.Pause, loosenedBudget, blocked, func(ctx context.Context) error {
+			_, err := b.API.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{
+				Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account, Policy: aws.String(string(want.Policy)),
 			})
 			return err
 		})
 	})
 }
 
-func (b *Bucket) deletePolicy(ctx context.Context) error {
-	_, err := b.api.DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{
-		Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account,
+func (b Buckets) deletePolicy(ctx context.Context, want spec.S3Bucket) error {
+	_, err := b.API.DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{
+		Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account,
 	})
 	return err
 }
 
-func (b *Bucket) putVersioning(ctx context.Context) error {
-	_, err := b.api.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
-		Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account,
-		VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatus(b.want.Versioning)},
+func (b Buckets) putVersioning(ctx context.Context, want spec.S3Bucket) error {
+	_, err := b.API.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
+		Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account,
+		VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatus(want.Versioning)},
 	})
 	return err
 }
 
-func (b *Bucket) putEncryption(ctx context.Context, rule types.ServerSideEncryptionRule) error {
-	_, err := b.api.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{
-		Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account,
-		ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
-			Rules: []types.ServerSideEncryptionRule{rule},
+func (b Buckets) putEncryption(ctx context.Context, want spec.S3Bucket) error {
+	e := want.Encryption
+	rule := types.ServerSideEncryptionRule{
+		ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{
+			SSEAlgorithm: types.ServerSideEncryption(e.SSEAlgorithm), KMSMasterKeyID: e.KMSMasterKeyID,
 		},
+		BucketKeyEnabled: e.BucketKeyEnabled,
+	}
+	if e.BlockedEncryptionTypes != nil {
+		rule.BlockedEncryptionTypes = &types.BlockedEncryptionTypes{}
+		for _, t := range e.BlockedEncryptionTypes {
+			rule.BlockedEncryptionTypes.EncryptionType = append(rule.BlockedEncryptionTypes.EncryptionType, types.EncryptionType(t))
+		}
+	}
+	_, err := b.API.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{
+		Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account,
+		ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{Rules: []types.ServerSideEncryptionRule{rule}},
 	})
 	return err
 }
 
-func (b *Bucket) putLifecycle(ctx context.Context, minimumSize types.TransitionDefaultMinimumObjectSize) error {
-	_, err := b.api.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
-		Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account,
-		LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: b.want.LifecycleRules},
+func (b Buckets) putLifecycle(ctx context.Context, want spec.S3Bucket, minimumSize types.TransitionDefaultMinimumObjectSize) error {
+	_, err := b.API.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
+		Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account,
+		LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: want.LifecycleRules},
 		// A put without it would fall back to the default, so what is there
 		// goes along.
 		TransitionDefaultMinimumObjectSize: minimumSize,
@@ -477,71 +470,31 @@ func (b *Bucket) putLifecycle(ctx context.Context, minimumSize types.TransitionD
 	return err
 }
 
-func (b *Bucket) deleteLifecycle(ctx context.Context) error {
-	_, err := b.api.DeleteBucketLifecycle(ctx, &s3.DeleteBucketLifecycleInput{
-		Bucket: &b.want.Name, ExpectedBucketOwner: &b.env.Account,
+func (b Buckets) deleteLifecycle(ctx context.Context, want spec.S3Bucket) error {
+	_, err := b.API.DeleteBucketLifecycle(ctx, &s3.DeleteBucketLifecycleInput{
+		Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account,
 	})
 	return err
 }
 
-// encryptionRule lays the wish over what is there: what the spec leaves out,
-// and what it cannot say, stays (BlockedEncryptionTypes, which S3 fills in by
-// itself, and the key where the algorithm is the same).
-func encryptionRule(live *types.ServerSideEncryptionRule, want *spec.S3Encryption) types.ServerSideEncryptionRule {
-	var rule types.ServerSideEncryptionRule
-	if live != nil {
-		rule = *live
-	}
-	def := types.ServerSideEncryptionByDefault{
-		SSEAlgorithm:   types.ServerSideEncryption(want.SSEAlgorithm),
-		KMSMasterKeyID: want.KMSMasterKeyID,
-	}
-	if was := rule.ApplyServerSideEncryptionByDefault; was != nil && want.KMSMasterKeyID == nil && was.SSEAlgorithm == def.SSEAlgorithm {
-		def.KMSMasterKeyID = was.KMSMasterKeyID
-	}
-	rule.ApplyServerSideEncryptionByDefault = &def
-	if want.BucketKeyEnabled != nil {
-		rule.BucketKeyEnabled = want.BucketKeyEnabled
-	}
-	return rule
-}
-
-func encryptionTree(rule *types.ServerSideEncryptionRule) any {
-	if rule == nil {
-		return nil
-	}
-	// S3 answers false where it was never set.
-	tree := map[string]any{"bucketKeyEnabled": aws.ToBool(rule.BucketKeyEnabled)}
+func encryption(rule types.ServerSideEncryptionRule) *spec.S3Encryption {
+	e := &spec.S3Encryption{BucketKeyEnabled: rule.BucketKeyEnabled}
 	if def := rule.ApplyServerSideEncryptionByDefault; def != nil {
-		tree["sseAlgorithm"] = string(def.SSEAlgorithm)
-		if def.KMSMasterKeyID != nil {
-			tree["kmsMasterKeyID"] = *def.KMSMasterKeyID
+		e.SSEAlgorithm, e.KMSMasterKeyID = string(def.SSEAlgorithm), def.KMSMasterKeyID
+	}
+	if blocked := rule.BlockedEncryptionTypes; blocked != nil {
+		for _, t := range blocked.EncryptionType {
+			e.BlockedEncryptionTypes = append(e.BlockedEncryptionTypes, string(t))
 		}
 	}
-	return tree
+	return e
 }
 
-// accessBlock is nil for a bucket to be created, so that a plan shows all of
-// it; for one that exists, no configuration means four times false.
-func accessBlock(live bucket) any {
-	if !live.exists {
-		return nil
+func accessBlock(c types.PublicAccessBlockConfiguration) *spec.S3PublicAccessBlock {
+	return &spec.S3PublicAccessBlock{
+		BlockPublicAcls: aws.ToBool(c.BlockPublicAcls), IgnorePublicAcls: aws.ToBool(c.IgnorePublicAcls),
+		BlockPublicPolicy: aws.ToBool(c.BlockPublicPolicy), RestrictPublicBuckets: aws.ToBool(c.RestrictPublicBuckets),
 	}
-	is := live.publicAccessBlock
-	if is == nil {
-		is = &types.PublicAccessBlockConfiguration{}
-	}
-	return map[string]any{
-		"blockPublicAcls": aws.ToBool(is.BlockPublicAcls), "ignorePublicAcls": aws.ToBool(is.IgnorePublicAcls),
-		"blockPublicPolicy": aws.ToBool(is.BlockPublicPolicy), "restrictPublicBuckets": aws.ToBool(is.RestrictPublicBuckets),
-	}
-}
-
-func policyDiff(live []byte, want spec.Document) ([]reconcile.Diff, error) {
-	if want.Empty() {
-		want = nil
-	}
-	return policy.Diff("policy", live, want)
 }
 
 func tagSet(tags map[string]string) []types.Tag {
@@ -550,4 +503,12 @@ func tagSet(tags map[string]string) []types.Tag {
 		set = append(set, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
 	}
 	return set
+}
+
+func tagMap(set []types.Tag) map[string]string {
+	tags := make(map[string]string, len(set))
+	for _, t := range set {
+		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return tags
 }

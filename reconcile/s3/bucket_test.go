@@ -34,14 +34,18 @@ func environment() reconcile.Env {
 	}
 }
 
-func newBucket(api API, want spec.S3Bucket) *Bucket {
+// between lists the steps from live to want, which is named as live is.
+func between(api API, live Live, want spec.S3Bucket) ([]reconcile.Step, error) {
 	want.Name = "data"
-	return NewBucket(api, nil, environment(), want)
+	return reconcile.Between(Buckets{api, nil, environment()}, environment(), live, want)
 }
 
 // there is a bucket that nothing is set on but the mark.
-func there() bucket {
-	return bucket{exists: true, tags: map[string]string{reconcile.Mark: "churn/dev"}}
+func there() Live {
+	return Live{Exists: true, Is: spec.S3Bucket{
+		Meta: spec.Meta{Tags: map[string]string{reconcile.Mark: "churn/dev"}}, Name: "data",
+		PublicAccessBlock: &spec.S3PublicAccessBlock{},
+	}}
 }
 
 func paths(steps []reconcile.Step) []string {
@@ -62,20 +66,6 @@ func calls(steps []reconcile.Step) []string {
 	return all
 }
 
-func block(on ...string) *types.PublicAccessBlockConfiguration {
-	is := func(name string) *bool { return aws.Bool(slices.Contains(on, name)) }
-	return &types.PublicAccessBlockConfiguration{
-		BlockPublicAcls: is("a"), IgnorePublicAcls: is("b"), BlockPublicPolicy: is("c"), RestrictPublicBuckets: is("d"),
-	}
-}
-
-func encrypted(algorithm types.ServerSideEncryption, key *string, bucketKey *bool) *types.ServerSideEncryptionRule {
-	return &types.ServerSideEncryptionRule{
-		ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: algorithm, KMSMasterKeyID: key},
-		BucketKeyEnabled:                   bucketKey,
-	}
-}
-
 // In each case the spec and the bucket agree, and differ's spec differs in the
 // paths, which the calls mend.
 func TestBucketsAreEquivalent(t *testing.T) {
@@ -88,7 +78,7 @@ func TestBucketsAreEquivalent(t *testing.T) {
 	tests := []struct {
 		name   string
 		want   spec.S3Bucket
-		live   func(*bucket)
+		live   func(*Live)
 		differ spec.S3Bucket
 		calls  []string
 		paths  []string
@@ -96,44 +86,56 @@ func TestBucketsAreEquivalent(t *testing.T) {
 		{
 			name:   "versioning",
 			want:   spec.S3Bucket{Versioning: "Enabled"},
-			live:   func(b *bucket) { b.versioning = types.BucketVersioningStatusEnabled },
+			live:   func(b *Live) { b.Is.Versioning = "Enabled" },
 			differ: spec.S3Bucket{Versioning: "Suspended"},
 			calls:  []string{"s3:PutBucketVersioning"}, paths: []string{"versioning"},
 		},
 		{
 			name:   "versioning that is not managed",
-			live:   func(b *bucket) { b.versioning = types.BucketVersioningStatusEnabled },
+			live:   func(b *Live) { b.Is.Versioning = "Enabled" },
 			differ: spec.S3Bucket{ObjectOwnership: "ObjectWriter"},
 			calls:  []string{"s3:PutBucketOwnershipControls"}, paths: []string{"objectOwnership"},
 		},
 		{
-			name:   "the encryption that every bucket has",
-			want:   spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "AES256"}},
-			live:   func(b *bucket) { b.encryption = encrypted(types.ServerSideEncryptionAes256, nil, aws.Bool(false)) },
+			name: "the encryption that every bucket has",
+			want: spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "AES256"}},
+			live: func(b *Live) {
+				b.Is.Encryption = &spec.S3Encryption{SSEAlgorithm: "AES256", BucketKeyEnabled: aws.Bool(false)}
+			},
 			differ: spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "aws:kms"}},
 			calls:  []string{"s3:PutBucketEncryption"}, paths: []string{"encryption.sseAlgorithm"},
 		},
 		{
 			name:   "bucketKeyEnabled is false by default",
 			want:   spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "AES256", BucketKeyEnabled: aws.Bool(false)}},
-			live:   func(b *bucket) { b.encryption = encrypted(types.ServerSideEncryptionAes256, nil, nil) },
+			live:   func(b *Live) { b.Is.Encryption = &spec.S3Encryption{SSEAlgorithm: "AES256"} },
 			differ: spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "AES256", BucketKeyEnabled: aws.Bool(true)}},
 			calls:  []string{"s3:PutBucketEncryption"}, paths: []string{"encryption.bucketKeyEnabled"},
 		},
 		{
 			name: "a key that is not managed",
 			want: spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "aws:kms"}},
-			live: func(b *bucket) {
-				b.encryption = encrypted(types.ServerSideEncryptionAwsKms, aws.String("arn:k1"), aws.Bool(true))
-				b.encryption.BlockedEncryptionTypes = &types.BlockedEncryptionTypes{EncryptionType: []types.EncryptionType{types.EncryptionTypeSseC}}
+			live: func(b *Live) {
+				b.Is.Encryption = &spec.S3Encryption{
+					SSEAlgorithm: "aws:kms", KMSMasterKeyID: aws.String("arn:k1"), BucketKeyEnabled: aws.Bool(true), BlockedEncryptionTypes: []string{"SSE-C"},
+				}
 			},
 			differ: spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "aws:kms", KMSMasterKeyID: aws.String("arn:k2")}},
 			calls:  []string{"s3:PutBucketEncryption"}, paths: []string{"encryption.kmsMasterKeyID"},
 		},
 		{
-			name:   "a key goes with its algorithm",
-			want:   spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "aws:kms", KMSMasterKeyID: aws.String("arn:k1")}},
-			live:   func(b *bucket) { b.encryption = encrypted(types.ServerSideEncryptionAwsKms, aws.String("arn:k1"), nil) },
+			name:   "NONE is what no blocked type comes back as",
+			want:   spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "AES256", BlockedEncryptionTypes: []string{"NONE"}}},
+			live:   func(b *Live) { b.Is.Encryption = &spec.S3Encryption{SSEAlgorithm: "AES256"} },
+			differ: spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "AES256", BlockedEncryptionTypes: []string{"SSE-C"}}},
+			calls:  []string{"s3:PutBucketEncryption"}, paths: []string{"encryption.blockedEncryptionTypes[SSE-C]"},
+		},
+		{
+			name: "a key goes with its algorithm",
+			want: spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "aws:kms", KMSMasterKeyID: aws.String("arn:k1")}},
+			live: func(b *Live) {
+				b.Is.Encryption = &spec.S3Encryption{SSEAlgorithm: "aws:kms", KMSMasterKeyID: aws.String("arn:k1")}
+			},
 			differ: spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "AES256"}},
 			calls:  []string{"s3:PutBucketEncryption"}, paths: []string{"encryption.kmsMasterKeyID", "encryption.sseAlgorithm"},
 		},
@@ -144,23 +146,25 @@ func TestBucketsAreEquivalent(t *testing.T) {
 			calls:  []string{"s3:PutPublicAccessBlock"}, paths: []string{"publicAccessBlock.blockPublicPolicy"},
 		},
 		{
-			name:   "the public access block",
-			want:   spec.S3Bucket{PublicAccessBlock: &spec.S3PublicAccessBlock{BlockPublicAcls: true, RestrictPublicBuckets: true}},
-			live:   func(b *bucket) { b.publicAccessBlock = block("a", "d") },
+			name: "the public access block",
+			want: spec.S3Bucket{PublicAccessBlock: &spec.S3PublicAccessBlock{BlockPublicAcls: true, RestrictPublicBuckets: true}},
+			live: func(b *Live) {
+				b.Is.PublicAccessBlock = &spec.S3PublicAccessBlock{BlockPublicAcls: true, RestrictPublicBuckets: true}
+			},
 			differ: spec.S3Bucket{PublicAccessBlock: &spec.S3PublicAccessBlock{BlockPublicAcls: true, IgnorePublicAcls: true}},
 			calls:  []string{"s3:PutPublicAccessBlock"}, paths: []string{"publicAccessBlock.ignorePublicAcls", "publicAccessBlock.restrictPublicBuckets"},
 		},
 		{
 			name:   "object ownership",
 			want:   spec.S3Bucket{ObjectOwnership: "BucketOwnerEnforced"},
-			live:   func(b *bucket) { b.objectOwnership = types.ObjectOwnershipBucketOwnerEnforced },
+			live:   func(b *Live) { b.Is.ObjectOwnership = "BucketOwnerEnforced" },
 			differ: spec.S3Bucket{ObjectOwnership: "BucketOwnerPreferred"},
 			calls:  []string{"s3:PutBucketOwnershipControls"}, paths: []string{"objectOwnership"},
 		},
 		{
 			name:   "a policy by its meaning",
 			want:   spec.S3Bucket{Policy: spec.Document(allow)},
-			live:   func(b *bucket) { b.policy = []byte(same) },
+			live:   func(b *Live) { b.Is.Policy = spec.Document(same) },
 			differ: spec.S3Bucket{Policy: spec.Document(other)},
 			calls:  []string{"s3:PutBucketPolicy"}, paths: []string{"policy.Statement[0].Resource[arn:aws:s3:::data/*]", "policy.Statement[0].Resource[arn:aws:s3:::data/a]"},
 		},
@@ -178,14 +182,14 @@ func TestBucketsAreEquivalent(t *testing.T) {
 		},
 		{
 			name:   "lifecycle rules that are not managed",
-			live:   func(b *bucket) { b.lifecycle.rules = []types.LifecycleRule{{ID: aws.String("a"), Status: "Enabled"}} },
+			live:   func(b *Live) { b.Is.LifecycleRules = []types.LifecycleRule{{ID: aws.String("a"), Status: "Enabled"}} },
 			differ: spec.S3Bucket{LifecycleRules: []types.LifecycleRule{}},
 			calls:  []string{"s3:DeleteBucketLifecycle"}, paths: []string{"lifecycleRules[a].id", "lifecycleRules[a].status"},
 		},
 		{
 			name:   "tags of others",
 			want:   spec.S3Bucket{Meta: spec.Meta{Tags: map[string]string{}}},
-			live:   func(b *bucket) { b.tags["aws:x"] = "1" },
+			live:   func(b *Live) { b.Is.Tags["aws:x"] = "1" },
 			differ: spec.S3Bucket{Meta: spec.Meta{Tags: map[string]string{"a": "1"}}},
 			calls:  []string{"s3:PutBucketTagging"}, paths: []string{"tags.a"},
 		},
@@ -203,14 +207,14 @@ func TestBucketsAreEquivalent(t *testing.T) {
 			if tt.live != nil {
 				tt.live(&live)
 			}
-			steps, err := newBucket(nil, tt.want).diff(live)
+			steps, err := between(nil, live, tt.want)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(steps) > 0 {
 				t.Errorf("a difference where there is none: %v", steps[0].Diffs)
 			}
-			steps, err = newBucket(nil, tt.differ).diff(live)
+			steps, err = between(nil, live, tt.differ)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -228,8 +232,8 @@ func TestBucketsAreEquivalent(t *testing.T) {
 func TestPolicyTakenAway(t *testing.T) {
 	t.Parallel()
 	live := there()
-	live.policy = []byte(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"}]}`)
-	steps, err := newBucket(nil, spec.S3Bucket{Policy: spec.Document("{}")}).diff(live)
+	live.Is.Policy = spec.Document(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"}]}`)
+	steps, err := between(nil, live, spec.S3Bucket{Policy: spec.Document("{}")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,11 +246,11 @@ func TestPolicyTakenAway(t *testing.T) {
 // refuse what the one before has not made possible yet.
 func TestBucketCreatedInOrder(t *testing.T) {
 	t.Parallel()
-	steps, err := newBucket(nil, spec.S3Bucket{
+	steps, err := between(nil, Live{}, spec.S3Bucket{
 		Versioning: "Enabled", Encryption: &spec.S3Encryption{SSEAlgorithm: "AES256"}, PublicAccessBlock: &spec.S3PublicAccessBlock{},
 		ObjectOwnership: "BucketOwnerEnforced", LifecycleRules: []types.LifecycleRule{{ID: aws.String("a"), Status: "Enabled"}},
 		Policy: spec.Document(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"}]}`),
-	}).diff(bucket{})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,8 +270,8 @@ func TestBucketCreatedInOrder(t *testing.T) {
 func TestBucketOfAnotherStack(t *testing.T) {
 	t.Parallel()
 	live := there()
-	live.tags[reconcile.Mark] = "churn/prod"
-	_, err := newBucket(nil, spec.S3Bucket{}).diff(live)
+	live.Is.Tags[reconcile.Mark] = "churn/prod"
+	_, err := between(nil, live, spec.S3Bucket{})
 	if _, ok := errors.AsType[*reconcile.OwnedError](err); !ok {
 		t.Errorf("got %v, want an OwnedError", err)
 	}
@@ -355,29 +359,32 @@ func TestDescribeBucket(t *testing.T) {
 		name   string
 		want   spec.S3Bucket
 		answer func(call string) (int, string)
-		live   bucket
+		live   Live
 		err    string
 		calls  []string
 	}{
 		{
-			name: "nothing set", want: everything(), live: bucket{exists: true},
+			name: "nothing set", want: everything(), live: Live{Exists: true, Is: spec.S3Bucket{Name: "data", PublicAccessBlock: &spec.S3PublicAccessBlock{}}},
 			answer: func(call string) (int, string) {
 				if code, ok := absent[call]; ok {
 					return 404, failure(code)
 				}
-				return 200, `<VersioningConfiguration/>`
+				return 200, `<Answer/>`
 			},
 			calls: []string{
-				"GET encryption", "GET lifecycle", "GET ownershipControls", "GET policy", "GET publicAccessBlock", "GET tagging", "GET versioning",
+				"GET abac", "GET encryption", "GET lifecycle", "GET ownershipControls", "GET policy", "GET publicAccessBlock", "GET tagging", "GET versioning",
 			},
 		},
 		{
-			name: "what is not managed is not read", want: spec.S3Bucket{}, live: bucket{exists: true},
-			answer: func(string) (int, string) { return 404, failure("NoSuchTagSet") },
-			calls:  []string{"GET tagging"},
+			name: "what is not managed is not read", want: spec.S3Bucket{},
+			live: Live{Exists: true, Is: spec.S3Bucket{Name: "data", Meta: spec.Meta{Tags: map[string]string{reconcile.Mark: "churn/dev"}}}},
+			answer: func(string) (int, string) {
+				return 200, `<Tagging><TagSet><Tag><Key>` + reconcile.Mark + `</Key><Value>churn/dev</Value></Tag></TagSet></Tagging>`
+			},
+			calls: []string{"GET tagging"},
 		},
 		{
-			name: "no bucket", want: everything(), live: bucket{},
+			name: "no bucket", want: everything(), live: Live{},
 			answer: func(string) (int, string) { return 404, failure("NoSuchBucket") },
 		},
 		{
@@ -405,7 +412,8 @@ func TestDescribeBucket(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			e := serve(t, "eu-north-1", func(call string, _ int) (int, string) { return tt.answer(call) })
-			live, err := newBucket(e, tt.want).describe(t.Context())
+			tt.want.Name = "data"
+			live, err := Buckets{e, nil, environment()}.Describe(t.Context(), tt.want, false)
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 				t.Fatalf("error %v, want %q", err, tt.err)
 			}
@@ -413,7 +421,7 @@ func TestDescribeBucket(t *testing.T) {
 			if err != nil && awsx.Clean(err).Error() != err.Error() && strings.Contains(tt.err, "bucket is") {
 				t.Errorf("cleaned to %q, want %q", awsx.Clean(err), err)
 			}
-			if d := cmp.Diff(tt.live, live, cmp.AllowUnexported(bucket{}, lifecycle{})); d != "" {
+			if d := cmp.Diff(tt.live, live); tt.err == "" && d != "" {
 				t.Errorf("want (-), got (+):\n%s", d)
 			}
 			if tt.calls != nil {
@@ -442,9 +450,10 @@ func TestCreateBucket(t *testing.T) {
 				}
 				return 200, ""
 			})
-			b := newBucket(e, spec.S3Bucket{Meta: spec.Meta{Tags: map[string]string{"a": "1"}}})
-			b.env.Region = region
-			if err := b.create(t.Context()); err != nil {
+			env := environment()
+			env.Region = region
+			want := spec.S3Bucket{Name: "data", Meta: spec.Meta{Tags: map[string]string{"a": "1"}}}
+			if err := (Buckets{e, nil, env}).create(t.Context(), want); err != nil {
 				t.Fatal(err)
 			}
 			if n := len(e.exchanges); n != 3 {
@@ -471,7 +480,7 @@ func TestCreateBucket(t *testing.T) {
 func TestCreateBucketOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	e := serve(t, "eu-north-1", func(string, int) (int, string) { return 409, failure("BucketAlreadyExists") })
-	if err := newBucket(e, spec.S3Bucket{}).create(t.Context()); awsx.Code(err) != "BucketAlreadyExists" || len(e.exchanges) != 1 {
+	if err := (Buckets{e, nil, environment()}).create(t.Context(), spec.S3Bucket{Name: "data"}); awsx.Code(err) != "BucketAlreadyExists" || len(e.exchanges) != 1 {
 		t.Errorf("%d calls, want 1 (%v)", len(e.exchanges), err)
 	}
 }
@@ -481,12 +490,14 @@ func TestCreateBucketOfSomebodyElse(t *testing.T) {
 func TestPutTags(t *testing.T) {
 	t.Parallel()
 	e := serve(t, "eu-north-1", func(string, int) (int, string) { return 204, "" })
-	b := newBucket(e, spec.S3Bucket{Meta: spec.Meta{Tags: map[string]string{"a": "2"}}})
-	b.env.IgnoreTags = []string{"org:*"}
-	live := bucket{exists: true, tags: map[string]string{
+	env := environment()
+	env.IgnoreTags = []string{"org:*"}
+	live := there()
+	live.Is.Tags = map[string]string{
 		"a": "1", "by": "hand", "org:team": "ml", "aws:cloudformation:stack-name": "s", "churn-reconcile:key": "k",
-	}}
-	steps, err := b.diff(live)
+	}
+	want := spec.S3Bucket{Name: "data", Meta: spec.Meta{Tags: map[string]string{"a": "2"}}}
+	steps, err := reconcile.Between(Buckets{e, nil, env}, env, live, want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -506,27 +517,35 @@ func TestPutTags(t *testing.T) {
 	for _, tag := range got.Tags {
 		tags[tag.Key] = tag.Value
 	}
-	want := map[string]string{
+	whole := map[string]string{
 		"a": "2", "org:team": "ml", "aws:cloudformation:stack-name": "s", "churn-reconcile:key": "k", reconcile.Mark: "churn/dev",
 	}
-	if d := cmp.Diff(want, tags); d != "" {
+	if d := cmp.Diff(whole, tags); d != "" {
 		t.Errorf("want (-), got (+):\n%s", d)
 	}
 }
 
-// What the spec cannot say of a bucket's encryption stays as it is.
+// What the spec leaves to S3 of a bucket's encryption stays as it is.
 func TestPutEncryption(t *testing.T) {
 	t.Parallel()
-	live := encrypted(types.ServerSideEncryptionAwsKms, aws.String("arn:k1"), aws.Bool(true))
-	live.BlockedEncryptionTypes = &types.BlockedEncryptionTypes{EncryptionType: []types.EncryptionType{types.EncryptionTypeSseC}}
-	rule := encryptionRule(live, &spec.S3Encryption{SSEAlgorithm: "aws:kms", KMSMasterKeyID: aws.String("arn:k2")})
-	if got := aws.ToString(rule.ApplyServerSideEncryptionByDefault.KMSMasterKeyID); got != "arn:k2" {
-		t.Errorf("key %s, want arn:k2", got)
+	e := serve(t, "eu-north-1", func(string, int) (int, string) { return 200, "" })
+	live := there()
+	live.Is.Encryption = &spec.S3Encryption{
+		SSEAlgorithm: "aws:kms", KMSMasterKeyID: aws.String("arn:k1"), BucketKeyEnabled: aws.Bool(true), BlockedEncryptionTypes: []string{"SSE-C"},
 	}
-	if !aws.ToBool(rule.BucketKeyEnabled) || rule.BlockedEncryptionTypes == nil {
-		t.Errorf("lost the bucket key or the blocked types: %+v", rule)
+	steps, err := between(e, live, spec.S3Bucket{Encryption: &spec.S3Encryption{SSEAlgorithm: "aws:kms", KMSMasterKeyID: aws.String("arn:k2")}})
+	if err != nil || len(steps) != 1 {
+		t.Fatalf("steps %v, want one (%v)", calls(steps), err)
 	}
-	if got := aws.ToString(live.ApplyServerSideEncryptionByDefault.KMSMasterKeyID); got != "arn:k1" {
+	if err := steps[0].Do(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"<KMSMasterKeyID>arn:k2<", "<BucketKeyEnabled>true<", "<EncryptionType>SSE-C<"} {
+		if !strings.Contains(e.exchanges[0].body, part) {
+			t.Errorf("sent %s, want %s", e.exchanges[0].body, part)
+		}
+	}
+	if got := aws.ToString(live.Is.Encryption.KMSMasterKeyID); got != "arn:k1" {
 		t.Errorf("what is live was changed to %s", got)
 	}
 }
@@ -537,12 +556,12 @@ func TestBucketPatience(t *testing.T) {
 	tests := []struct {
 		name  string
 		want  spec.S3Bucket
-		live  bucket
+		live  Live
 		code  string
 		calls int
 		err   bool
 	}{
-		{"a new bucket that is not known everywhere", spec.S3Bucket{Policy: statement}, bucket{}, "NoSuchBucket", 3, false},
+		{"a new bucket that is not known everywhere", spec.S3Bucket{Policy: statement}, Live{}, "NoSuchBucket", 3, false},
 		{"a bucket that is gone", spec.S3Bucket{Policy: statement}, there(), "NoSuchBucket", 1, true},
 		{
 			"a principal of this spec",
@@ -560,7 +579,7 @@ func TestBucketPatience(t *testing.T) {
 				}
 				return 200, ""
 			})
-			steps, err := newBucket(e, tt.want).diff(tt.live)
+			steps, err := between(e, tt.live, tt.want)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -585,11 +604,11 @@ func TestMinimumSizeIsCarried(t *testing.T) {
 	} {
 		e := serve(t, "eu-north-1", func(string, int) (int, string) { return 200, "" })
 		live := there()
-		live.lifecycle.minimumSize = size
-		steps, err := newBucket(e, spec.S3Bucket{LifecycleRules: []types.LifecycleRule{{
+		live.Facts.MinimumSize = size
+		steps, err := between(e, live, spec.S3Bucket{LifecycleRules: []types.LifecycleRule{{
 			ID: aws.String("a"), Status: "Enabled", Filter: &types.LifecycleRuleFilter{},
 			Expiration: &types.LifecycleExpiration{Days: aws.Int32(1)},
-		}}}).diff(live)
+		}}})
 		if err != nil {
 			t.Fatal(err)
 		}

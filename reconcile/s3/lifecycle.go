@@ -13,69 +13,47 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 )
 
-// lifecycle is a bucket's lifecycle configuration. Its rules are a set.
-type lifecycle struct {
-	rules       []types.LifecycleRule
-	minimumSize types.TransitionDefaultMinimumObjectSize
-}
-
-// diff compares rules by meaning. S3 gives a rule without an ID one of its
-// own, so such a rule of the spec stands for the live rule that says the same.
-func (l lifecycle) diff(want []types.LifecycleRule) []reconcile.Diff {
-	before, after := rulesTree(l.rules), rulesTree(want)
-	taken := map[any]bool{}
-	for _, rule := range after {
-		if id := rule["id"]; id != nil {
-			taken[id] = true
-		}
+// identified gives each rule without an ID that of the live rule that says the
+// same. S3 gives such a rule an ID of its own.
+func identified(live, want []types.LifecycleRule) []types.LifecycleRule {
+	taken := map[string]bool{}
+	for _, rule := range want {
+		taken[aws.ToString(rule.ID)] = true
 	}
-	for i, rule := range after {
-		if rule["id"] != nil {
+	want = slices.Clone(want)
+	for i, rule := range want {
+		if aws.ToString(rule.ID) != "" {
 			continue
 		}
-		rule["id"] = fmt.Sprintf("rule %d", i+1)
-		for _, live := range before {
-			if !taken[live["id"]] && sameRule(live, rule) {
-				rule["id"] = live["id"]
+		for _, was := range live {
+			if !taken[aws.ToString(was.ID)] && sameRule(was, rule) {
+				want[i].ID = was.ID
+				taken[aws.ToString(was.ID)] = true
 				break
 			}
 		}
-		taken[rule["id"]] = true
 	}
-	return reconcile.Compare("lifecycleRules", list(before), list(after))
+	return want
 }
 
-func sameRule(a, b map[string]any) bool {
-	id := b["id"]
-	defer func() { b["id"] = id }()
-	b["id"] = a["id"]
-	return len(reconcile.Compare("", a, b)) == 0
+func sameRule(a, b types.LifecycleRule) bool {
+	return len(reconcile.Compare("", ruleTree(a), ruleTree(b))) == 0
 }
 
-func list(rules []map[string]any) any {
-	if len(rules) == 0 {
-		return nil
-	}
-	all := make([]any, len(rules))
+// rulesTree is the rules as a list whose order means nothing.
+func rulesTree(rules []types.LifecycleRule) reconcile.Keyed {
+	trees := reconcile.Keyed{}
 	for i, r := range rules {
-		all[i] = r
-	}
-	return all
-}
-
-func rulesTree(rules []types.LifecycleRule) []map[string]any {
-	trees := make([]map[string]any, 0, len(rules))
-	for _, r := range rules {
-		trees = append(trees, ruleTree(r))
+		id := cmp.Or(aws.ToString(r.ID), fmt.Sprintf("rule %d", i+1))
+		tree := ruleTree(r)
+		tree["id"] = id
+		trees[id] = tree
 	}
 	return trees
 }
 
 func ruleTree(r types.LifecycleRule) map[string]any {
 	t := tree{"status": string(r.Status)}
-	if id := aws.ToString(r.ID); id != "" {
-		t["id"] = id
-	}
 	if f := filterTree(r); len(f) > 0 {
 		t["filter"] = map[string]any(f)
 	}

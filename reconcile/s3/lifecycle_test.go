@@ -7,6 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
 )
 
 func rule(id string, change func(*types.LifecycleRule)) types.LifecycleRule {
@@ -212,12 +214,14 @@ func TestLifecyclesAreEquivalent(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			live := lifecycle{rules: tt.live}
-			if got := live.diff(tt.want); len(got) > 0 {
+			lines := func(want rules) []reconcile.Diff {
+				return reconcile.Compare("lifecycleRules", rulesTree(tt.live), rulesTree(identified(tt.live, want)))
+			}
+			if got := lines(tt.want); len(got) > 0 {
 				t.Errorf("a difference where there is none: %v", got)
 			}
 			var paths []string
-			for _, d := range live.diff(tt.differ) {
+			for _, d := range lines(tt.differ) {
 				paths = append(paths, d.Path)
 			}
 			if d := cmp.Diff(tt.paths, paths); d != "" {

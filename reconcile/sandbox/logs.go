@@ -34,23 +34,24 @@ type logEvent struct {
 
 func logsHandlers() map[string]handler {
 	return map[string]handler{
-		"CreateLogGroup":        withInput(logsCreateLogGroup),
-		"DescribeLogGroups":     withInput(logsDescribeLogGroups),
-		"DeleteLogGroup":        withInput(logsDeleteLogGroup),
-		"PutRetentionPolicy":    withInput(logsPutRetentionPolicy),
-		"DeleteRetentionPolicy": withInput(logsDeleteRetentionPolicy),
-		"AssociateKmsKey":       withInput(logsAssociateKmsKey),
-		"DisassociateKmsKey":    withInput(logsDisassociateKmsKey),
-		"TagResource":           withInput(logsTagResource),
-		"UntagResource":         withInput(logsUntagResource),
-		"ListTagsForResource":   withInput(logsListTagsForResource),
-		"TagLogGroup":           withInput(logsTagLogGroup),
-		"UntagLogGroup":         withInput(logsUntagLogGroup),
-		"ListTagsLogGroup":      withInput(logsListTagsLogGroup),
-		"CreateLogStream":       withInput(logsCreateLogStream),
-		"DescribeLogStreams":    withInput(logsDescribeLogStreams),
-		"PutLogEvents":          withInput(logsPutLogEvents),
-		"GetLogEvents":          withInput(logsGetLogEvents),
+		"CreateLogGroup":                withInput(logsCreateLogGroup),
+		"DescribeLogGroups":             withInput(logsDescribeLogGroups),
+		"DeleteLogGroup":                withInput(logsDeleteLogGroup),
+		"PutRetentionPolicy":            withInput(logsPutRetentionPolicy),
+		"DeleteRetentionPolicy":         withInput(logsDeleteRetentionPolicy),
+		"PutLogGroupDeletionProtection": withInput(logsPutDeletionProtection),
+		"AssociateKmsKey":               withInput(logsAssociateKmsKey),
+		"DisassociateKmsKey":            withInput(logsDisassociateKmsKey),
+		"TagResource":                   withInput(logsTagResource),
+		"UntagResource":                 withInput(logsUntagResource),
+		"ListTagsForResource":           withInput(logsListTagsForResource),
+		"TagLogGroup":                   withInput(logsTagLogGroup),
+		"UntagLogGroup":                 withInput(logsUntagLogGroup),
+		"ListTagsLogGroup":              withInput(logsListTagsLogGroup),
+		"CreateLogStream":               withInput(logsCreateLogStream),
+		"DescribeLogStreams":            withInput(logsDescribeLogStreams),
+		"PutLogEvents":                  withInput(logsPutLogEvents),
+		"GetLogEvents":                  withInput(logsGetLogEvents),
 	}
 }
 
@@ -278,6 +279,26 @@ func logsDeleteRetentionPolicy(st *state, r *request, in logsRef) (any, error) {
 		return nil, logsInvalid("The retention of a log group of class DELIVERY cannot be changed.")
 	}
 	group.Retention = 0
+	return empty{}, nil
+}
+
+func logsPutDeletionProtection(st *state, r *request, in struct {
+	LogGroupIdentifier        string // its name, or its ARN
+	DeletionProtectionEnabled *bool
+},
+) (any, error) {
+	if in.DeletionProtectionEnabled == nil {
+		return nil, logsInvalid("deletionProtectionEnabled is missing")
+	}
+	find := logsFind
+	if strings.HasPrefix(in.LogGroupIdentifier, "arn:") {
+		find = logsFindARN
+	}
+	group, err := find(st, r, in.LogGroupIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	group.Protected = *in.DeletionProtectionEnabled
 	return empty{}, nil
 }
 

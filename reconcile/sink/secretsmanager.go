@@ -77,12 +77,12 @@ func (s *SecretsManager) Check(ctx context.Context, _ []string) error {
 	for _, t := range out.Tags {
 		live[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	put, _, _, err := s.Tags.Diff(live)
+	tags, err := s.Tags.Changes(live)
 	if err != nil {
 		return err
 	}
-	if len(put) > 0 {
-		if _, err := s.API.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &s.Name, Tags: tagList(put)}); err != nil {
+	if len(tags.Put) > 0 {
+		if _, err := s.API.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &s.Name, Tags: tagList(tags.Put)}); err != nil {
 			return awsx.Clean(err)
 		}
 	}

@@ -250,21 +250,18 @@ func resources(cfg aws.Config, env reconcile.Env, s *spec.Spec, keys iam.Keys) [
 	tagAPI := resourcegroupstaggingapi.NewFromConfig(cfg)
 
 	var all []reconcile.Resource
-	for _, want := range s.S3.Buckets {
-		all = append(all, s3.NewBucket(s3API, controlAPI, env, want))
-	}
-	for _, want := range s.Logs.LogGroups {
-		all = append(all, logs.NewLogGroup(logsAPI, env, want))
-	}
-	for _, r := range ecr.NewRepositories(ecrAPI, env, s.ECR.Repositories) {
-		all = append(all, r)
-	}
+	all = declare(all, s3.Buckets{API: s3API, Control: controlAPI, Env: env}, env, s.S3.Buckets)
+	all = declare(all, logs.LogGroups{API: logsAPI, Env: env}, env, s.Logs.LogGroups)
+	all = declare(all, ecr.NewRepositories(ecrAPI, env, s.ECR.Repositories), env, s.ECR.Repositories)
 	all = append(all, iam.New(iamAPI, tagAPI, env, s.IAM, keys)...)
-	for _, c := range ecs.NewClusters(ecsAPI, env, s.ECS.Clusters) {
-		all = append(all, c)
-	}
-	for _, want := range s.ECS.TaskDefinitions {
-		all = append(all, ecs.NewTaskDefinition(ecsAPI, env, want))
+	all = declare(all, ecs.NewClusters(ecsAPI, env, s.ECS.Clusters), env, s.ECS.Clusters)
+	return declare(all, ecs.TaskDefinitions{API: ecsAPI, Env: env}, env, s.ECS.TaskDefinitions)
+}
+
+// declare appends the resources of one kind.
+func declare[S spec.Resource, F any](all []reconcile.Resource, kind reconcile.Kind[S, F], env reconcile.Env, wants []S) []reconcile.Resource {
+	for _, want := range wants {
+		all = append(all, reconcile.Declare(kind, env, want))
 	}
 	return all
 }

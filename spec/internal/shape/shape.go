@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -98,6 +99,8 @@ func required(t reflect.Type) []string {
 		return []string{"Key", "Value"}
 	case reflect.TypeFor[s3types.Transition]():
 		return []string{"StorageClass"}
+	case reflect.TypeFor[ecrtypes.ImageTagMutabilityExclusionFilter]():
+		return []string{"Filter", "FilterType"}
 	case reflect.TypeFor[ecstypes.CapacityProviderStrategyItem]():
 		return []string{"CapacityProvider"}
 	case reflect.TypeFor[ecstypes.ClusterSetting]():
@@ -130,6 +133,8 @@ func required(t reflect.Type) []string {
 		return []string{"Name"}
 	case reflect.TypeFor[ecstypes.LogConfiguration]():
 		return []string{"LogDriver"}
+	case reflect.TypeFor[ecstypes.ProxyConfiguration]():
+		return []string{"ContainerName"}
 	case reflect.TypeFor[ecstypes.RepositoryCredentials]():
 		return []string{"CredentialsParameter"}
 	case reflect.TypeFor[ecstypes.ResourceRequirement]():
@@ -156,6 +161,8 @@ func Enum(t reflect.Type) []string {
 		return texts(s3types.ExpirationStatus("").Values())
 	case reflect.TypeFor[s3types.TransitionStorageClass]():
 		return texts(s3types.TransitionStorageClass("").Values())
+	case reflect.TypeFor[ecrtypes.ImageTagMutabilityExclusionFilterType]():
+		return texts(ecrtypes.ImageTagMutabilityExclusionFilterType("").Values())
 	case reflect.TypeFor[ecstypes.ApplicationProtocol]():
 		return texts(ecstypes.ApplicationProtocol("").Values())
 	case reflect.TypeFor[ecstypes.CPUArchitecture]():
@@ -182,10 +189,14 @@ func Enum(t reflect.Type) []string {
 		return texts(ecstypes.LogDriver("").Values())
 	case reflect.TypeFor[ecstypes.OSFamily]():
 		return texts(ecstypes.OSFamily("").Values())
+	case reflect.TypeFor[ecstypes.ProxyConfigurationType]():
+		return texts(ecstypes.ProxyConfigurationType("").Values())
 	case reflect.TypeFor[ecstypes.ResourceType]():
 		return texts(ecstypes.ResourceType("").Values())
 	case reflect.TypeFor[ecstypes.Scope]():
 		return texts(ecstypes.Scope("").Values())
+	case reflect.TypeFor[ecstypes.TaskDefinitionPlacementConstraintType]():
+		return texts(ecstypes.TaskDefinitionPlacementConstraintType("").Values())
 	case reflect.TypeFor[ecstypes.TransportProtocol]():
 		return texts(ecstypes.TransportProtocol("").Values())
 	case reflect.TypeFor[ecstypes.UlimitName]():

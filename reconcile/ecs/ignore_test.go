@@ -9,12 +9,13 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 // filled sets every field that v can reach, so that one that a newer SDK adds
@@ -114,7 +115,7 @@ func TestTreeIsWhatTheAPIIsSent(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			text, err := json.Marshal(treeOf(tt.in))
+			text, err := json.Marshal(spec.ShapeTree(tt.in))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,18 +126,40 @@ func TestTreeIsWhatTheAPIIsSent(t *testing.T) {
 	}
 }
 
-// Nothing of what is live gets lost on the way into a new revision.
-func TestInput(t *testing.T) {
+// Nothing of what is live gets lost on the way into a tree and back.
+func TestDefinition(t *testing.T) {
 	t.Parallel()
-	want := &ecs.RegisterTaskDefinitionInput{}
-	filled(reflect.ValueOf(want).Elem())
-	tree, _ := treeOf(want).(map[string]any)
-	got, err := input(tree)
+	want := spec.ECSTaskDefinition{}
+	filled(reflect.ValueOf(&want).Elem())
+	want.Meta = spec.Meta{}
+	got, err := definition(spec.Tree(want))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), unexported()); d != "" {
 		t.Errorf("want (-), got (+):\n%s", d)
+	}
+}
+
+// Everything that ECS can be told of a task definition comes from the spec or
+// is carried from the last revision, so that a field that AWS adds is not lost
+// in silence.
+func TestRegistrationIsWhole(t *testing.T) {
+	t.Parallel()
+	revision := types.TaskDefinition{}
+	filled(reflect.ValueOf(&revision).Elem())
+	revision.Status = types.TaskDefinitionStatusActive
+	rec := &recorder{}
+	kind := TaskDefinitions{rec, environment()}
+	live := kind.live(revision)
+	if err := kind.register(t.Context(), live, live.Is); err != nil {
+		t.Fatal(err)
+	}
+	in := reflect.ValueOf(*rec.in)
+	for i := range in.NumField() {
+		if f := in.Type().Field(i); f.IsExported() && in.Field(i).IsZero() {
+			t.Errorf("%s of the last revision is lost", f.Name)
+		}
 	}
 }
 
@@ -146,32 +169,4 @@ func unexported() cmp.Option {
 		f, ok := p.Last().(cmp.StructField)
 		return ok && f.Name() == "noSmithyDocumentSerde"
 	}, cmp.Ignore())
-}
-
-func TestTreeOf(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name string
-		in   any
-		want any
-	}{
-		{"nothing", (*types.TaskDefinition)(nil), nil},
-		{"an empty struct", types.LinuxParameters{}, nil},
-		{"an empty list", []types.KeyValuePair{}, nil},
-		{"a bare zero is not given", types.ContainerDefinition{Cpu: 0}, nil},
-		{"a pointer to zero is", types.PortMapping{HostPort: aws.Int32(0)}, map[string]any{"hostPort": int64(0)}},
-		{"so is one to false", types.ContainerDefinition{Essential: aws.Bool(false)}, map[string]any{"essential": false}},
-		{"and one to empty text", types.KeyValuePair{Value: aws.String("")}, map[string]any{"value": ""}},
-		{"empty text in a map", map[string]string{"a": ""}, map[string]any{"a": ""}},
-		{"an empty element keeps its place", []types.KeyValuePair{{}}, []any{map[string]any{}}},
-		{"enums are text", []types.Compatibility{types.CompatibilityFargate}, []any{"FARGATE"}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			if d := cmp.Diff(tt.want, treeOf(tt.in)); d != "" {
-				t.Errorf("want (-), got (+):\n%s", d)
-			}
-		})
-	}
 }
