@@ -262,6 +262,8 @@ func s3Action(r *request) string {
 		name = "GetBucketPublicAccessBlock"
 	case "PutPublicAccessBlock", "DeletePublicAccessBlock":
 		name = "PutBucketPublicAccessBlock"
+	case "GetBucketAbac", "PutBucketAbac":
+		name = strings.TrimSuffix(name, "Abac") + "ABAC"
 	case "DeleteBucketTagging":
 		name = "PutBucketTagging"
 	case "DeleteBucketOwnershipControls":

@@ -57,6 +57,7 @@ func TestCreateBucket(t *testing.T) {
 		{"us-east-1", in(east, "bucket-2", ""), ""},
 		{"us-east-1 again", in(east, "bucket-2", ""), ""},
 		{"us-east-1 by name", in(east, "bucket-3", "us-east-1"), "InvalidLocationConstraint"},
+		{"of a namespace that is not said", in(north, "bucket-123456789012-eu-north-1-an", testRegion), "InvalidBucketName"},
 		{"another region from us-east-1", in(east, "bucket-3", "eu-west-1"), ""},
 		{"capitals", in(east, "Bucket", ""), "InvalidBucketName"},
 		{"short", in(east, "ab", ""), "InvalidBucketName"},
@@ -697,4 +698,50 @@ func TestKeptParts(t *testing.T) {
 	}
 	wantCode(t, acl("private"), "")
 	wantCode(t, acl("public-read"), "AccessControlListNotSupported")
+}
+
+// The names of an account's own namespace go with the word that they are.
+func TestBucketNamespace(t *testing.T) {
+	c := serve(t, Options{}).s3(testRegion)
+	in := func(name string, namespace s3types.BucketNamespace) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return erase(c.CreateBucket(ctx, &s3.CreateBucketInput{
+				Bucket: &name, BucketNamespace: namespace,
+				CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: testRegion},
+			}))
+		}
+	}
+	const own = s3types.BucketNamespaceAccountRegional
+	runRefusals(t, []refusal{
+		{"its own", in("data-123456789012-eu-north-1-an", own), ""},
+		{"another account's", in("data-000000000000-eu-north-1-an", own), "InvalidBucketName"},
+		{"another region's", in("data-123456789012-eu-west-1-an", own), "InvalidBucketName"},
+		{"a name of all", in("data-of-all", own), "InvalidBucketName"},
+		{"a name of all in the namespace of all", in("data-of-all", s3types.BucketNamespaceGlobal), ""},
+	})
+}
+
+// With ABAC a bucket's tags go through S3 Control alone.
+func TestBucketAbac(t *testing.T) {
+	c, name := serveS3(t)
+	turn := func(status s3types.BucketAbacStatus) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return erase(c.PutBucketAbac(ctx, &s3.PutBucketAbacInput{Bucket: name, AbacStatus: &s3types.AbacStatus{Status: status}}))
+		}
+	}
+	put := func(ctx context.Context) error {
+		return erase(c.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: name, Tagging: &s3types.Tagging{TagSet: []s3types.Tag{s3Tag("a", "1")}}}))
+	}
+	drop := func(ctx context.Context) error {
+		return erase(c.DeleteBucketTagging(ctx, &s3.DeleteBucketTaggingInput{Bucket: name}))
+	}
+	runRefusals(t, []refusal{
+		{"tags without", put, ""},
+		{"another status", turn("On"), "MalformedXML"},
+		{"on", turn(s3types.BucketAbacStatusEnabled), ""},
+		{"tags with", put, "InvalidRequest"},
+		{"no tags with", drop, "InvalidRequest"},
+		{"off", turn(s3types.BucketAbacStatusDisabled), ""},
+		{"no tags without", drop, ""},
+	})
 }

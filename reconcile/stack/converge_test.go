@@ -377,8 +377,9 @@ s3.bucket/data-of-test: update
 // anybody says.
 func TestDeliveryRetention(t *testing.T) {
 	alone(t)
-	a := sandboxAccount(t, sandbox.Options{})
+	var a *account
 	for _, more := range []string{"", ", retentionInDays: 2"} {
+		a = sandboxAccount(t, sandbox.Options{})
 		path := a.stack(t, "logs: {logGroups: [{name: /delivery, logGroupClass: DELIVERY"+more+"}]}")
 		a.mustApply(t, path)
 		a.mustBeInSync(t, path)
