@@ -1,5 +1,9 @@
-// Package policy compares IAM policy documents, identity-based, resource-based
-// and trust policies, by what they mean rather than by how they are written.
+// Package policy reads IAM policy documents, identity-based, resource-based and
+// trust policies, for what they mean rather than for how they are written.
+//
+// Equal and Diff compare documents. Evaluate decides about a request as AWS
+// does. Access compares what two sets of policies allow, over all requests,
+// and Grants says what one allows of some.
 package policy
 
 import (
