@@ -1,10 +1,22 @@
 // Package reconcile brings AWS to what a spec says.
 //
-// It rests on one idea: a line of the difference and the API call that mends
-// it are one value, a [Step]. [Look] reads everything and yields steps; a dry
-// run prints them, [Run.Apply] does them. There is no second path that could
-// disagree with the first.
+// A [Kind] is how one kind of resource is read, compared and written; the
+// packages below hold one in a file each. AWS is read into the spec's own type,
+// [Live]: what the spec leaves out is laid over what it gives, both sides are
+// brought into one normal form, and where they differ there are lines. A new
+// kind is a type and its checks in spec, a row in spec's table of kinds, a file
+// here, and a file of the sandbox.
 //
-// The kinds of resources live in the packages below, a file each: what the
-// spec wants, what AWS has, how it is described, how the two differ.
+// A [Step] is lines of a difference together with the one API call that mends
+// them. A [Plan] is the steps of one resource, from one look at AWS. Dry run
+// prints steps, a run does them: there is no second path that could disagree
+// with the first.
+//
+// A [Resource] is one thing that the spec declares, as a kind keeps it
+// ([Declare]); an access key is the one that is none of a kind's, since what it
+// is lies in the order of several calls. [Look] asks every resource for its plan,
+// side by side. [Run.Apply] does the steps, each resource after those that it
+// needs, and reads back what was written until AWS shows it. A stale read never
+// leads to a second write. What became of each resource is a [Result], all of
+// them a [Report].
 package reconcile
