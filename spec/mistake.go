@@ -748,7 +748,7 @@ func (s *scanner) inFlow(start int, in bracket) (end int, m *mistake) {
 			}
 		}
 	}
-	for i < len(s.text) && (s.text[i] == '\n' || s.text[i] == ' ' || s.text[i] == '\r') {
+	if i < len(s.text) && (s.text[i] == '\n' || s.text[i] == ' ' || s.text[i] == '\r') {
 		// The line that comes next may be more of this text.
 		next := strings.TrimLeft(s.text[i:], " \r\n")
 		if next == "" || strings.ContainsRune(",[]{}:#\"'", rune(next[0])) || s.text[i] == '\n' && entryLike(next) {

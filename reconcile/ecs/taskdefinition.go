@@ -88,6 +88,7 @@ func (t TaskDefinitions) live(r types.TaskDefinition) liveTaskDefinition {
 			EnableFaultInjection: r.EnableFaultInjection, ProxyConfiguration: r.ProxyConfiguration,
 			PlacementConstraints: r.PlacementConstraints, Volumes: r.Volumes, ContainerDefinitions: r.ContainerDefinitions,
 		},
+		//lint:ignore SA1019 deprecated, and still what an old revision may have
 		Facts: Revision{ARN: aws.ToString(r.TaskDefinitionArn), IPCMode: r.IpcMode, InferenceAccelerators: r.InferenceAccelerators},
 		Attrs: map[string]string{"arn": aws.ToString(r.TaskDefinitionArn), "revision": strconv.Itoa(int(r.Revision))},
 	}
@@ -168,8 +169,10 @@ func (t TaskDefinitions) register(ctx context.Context, live liveTaskDefinition, 
 		RuntimePlatform: want.RuntimePlatform, EphemeralStorage: want.EphemeralStorage,
 		EnableFaultInjection: want.EnableFaultInjection, ProxyConfiguration: want.ProxyConfiguration,
 		PlacementConstraints: orAbsent(want.PlacementConstraints), Volumes: orAbsent(want.Volumes), ContainerDefinitions: want.ContainerDefinitions,
-		IpcMode: live.Facts.IPCMode, InferenceAccelerators: live.Facts.InferenceAccelerators,
-		Tags: tagList(t.Env.Tags(want.Tags).Whole(live.Is.Tags)),
+		IpcMode: live.Facts.IPCMode,
+		//lint:ignore SA1019 deprecated, and still what an old revision may have
+		InferenceAccelerators: live.Facts.InferenceAccelerators,
+		Tags:                  tagList(t.Env.Tags(want.Tags).Whole(live.Is.Tags)),
 	}
 	// Only a role of this spec can be so young. For any other, a refusal is
 	// a refusal.
