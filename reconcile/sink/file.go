@@ -23,21 +23,28 @@ type Files struct {
 	// Suffix is put behind each path. A sandbox's pairs go beside the real
 	// ones, never over them.
 	Suffix string
+	// Stack is whose pairs they are, PROJECT/ENVIRONMENT.
+	Stack string
 }
 
 // Credentials is a profile of a file in the AWS shared-credentials format.
 // Other profiles, other settings of this one, and comments stay as they are.
 func (f Files) Credentials(path, profile string) Sink {
 	path = f.Path(path)
-	return &fileSink{path: path, name: fmt.Sprintf("%s (profile %s)", path, profile), format: credentialsFormat{profile}}
+	return &fileSink{path: path, name: fmt.Sprintf("%s (profile %s)", path, profile), mark: f.mark(), format: credentialsFormat{profile, f.mark()}}
 }
 
 // Env is a file of environment variables, NAME=VALUE on each line, as docker
 // and systemd read it. Other variables and comments stay as they are.
 func (f Files) Env(path string) Sink {
 	path = f.Path(path)
-	return &fileSink{path: path, name: path, format: envFormat{}}
+	return &fileSink{path: path, name: path, mark: f.mark(), format: envFormat{f.mark()}}
 }
+
+// mark begins the comment above a pair that the stack has put there. IAM's
+// record of the pair goes with its user, so that it would look like somebody's
+// once the user was deleted by hand.
+func (f Files) mark() string { return "# churn-reconcile: delivered for " + f.Stack + ": " }
 
 // Path is the file that a path of the spec stands for. The kernel would look
 // for each folder on the way of a/../x, so that such a path could be read and
@@ -47,6 +54,7 @@ func (f Files) Path(path string) string { return filepath.Clean(path) + f.Suffix
 type fileSink struct {
 	path   string
 	name   string
+	mark   string
 	format format
 }
 
@@ -159,7 +167,7 @@ func (s *fileSink) locked(ctx context.Context, work func(path string, text []byt
 // this may be its only copy.
 func (s *fileSink) mayReplace(text []byte, ours []string) error {
 	for _, p := range s.format.pairs(text) {
-		if slices.Contains(ours, p.ID) {
+		if slices.Contains(ours, p.ID) || p.ID != "" && bytes.Contains(text, []byte(s.mark+p.ID)) {
 			continue
 		}
 		held := "a key"
@@ -291,7 +299,7 @@ const (
 	secretSetting = "aws_secret_access_key"
 )
 
-type credentialsFormat struct{ profile string }
+type credentialsFormat struct{ profile, mark string }
 
 func (f credentialsFormat) pairs(text []byte) []pair {
 	var all pairList
@@ -328,6 +336,7 @@ func (f credentialsFormat) set(text []byte, key Key) []byte {
 		at = len(lines)
 	}
 	return []byte(strings.Join(slices.Insert(lines, at,
+		indent+f.mark+key.ID+end,
 		indent+idSetting+" = "+key.ID+end,
 		indent+secretSetting+" = "+key.Secret.Reveal()+end,
 	), ""))
@@ -356,6 +365,8 @@ func (f credentialsFormat) others(text []byte, end string) (lines []string, at i
 		name, _ := setting(line)
 		switch {
 		case !here:
+		case strings.HasPrefix(strings.TrimSpace(line), f.mark):
+			continue
 		case name == "":
 			if dropping && continues(line) {
 				continue
@@ -429,7 +440,7 @@ const (
 	secretVariable = "AWS_SECRET_ACCESS_KEY"
 )
 
-type envFormat struct{}
+type envFormat struct{ mark string }
 
 func (envFormat) pairs(text []byte) []pair {
 	var all pairList
@@ -448,17 +459,20 @@ func (envFormat) pairs(text []byte) []pair {
 func (f envFormat) set(text []byte, key Key) []byte {
 	out := bytes.NewBuffer(f.unset(text))
 	newline(out)
-	fmt.Fprintf(out, "%s=%s\n%s=%s\n", idVariable, key.ID, secretVariable, key.Secret.Reveal())
+	fmt.Fprintf(out, "%s%s\n%s=%s\n%s=%s\n", f.mark, key.ID, idVariable, key.ID, secretVariable, key.Secret.Reveal())
 	return out.Bytes()
 }
 
-func (envFormat) unset(text []byte) []byte {
+func (f envFormat) unset(text []byte) []byte {
 	var out []byte
 	for line := range strings.Lines(string(text)) {
-		switch name, _, _ := strings.Cut(strings.TrimSpace(line), "="); name {
+		line, text := line, strings.TrimSpace(line)
+		switch name, _, _ := strings.Cut(text, "="); name {
 		case idVariable, secretVariable, "AWS_SESSION_TOKEN":
 		default:
-			out = append(out, line...)
+			if !strings.HasPrefix(text, f.mark) {
+				out = append(out, line...)
+			}
 		}
 	}
 	return out

@@ -272,3 +272,37 @@ func TestDeliverAcrossProcesses(t *testing.T) {
 		t.Errorf("the folder has %v", entries)
 	}
 }
+
+// The comment above a pair says whose it is where IAM no longer does.
+func TestPairIsMarked(t *testing.T) {
+	t.Parallel()
+	for _, format := range []func(f Files, path string) Sink{
+		func(f Files, path string) Sink { return f.Credentials(path, "ml") },
+		func(f Files, path string) Sink { return f.Env(path) },
+	} {
+		path := filepath.Join(t.TempDir(), "keys")
+		ours, theirs := Files{Stack: "ml/dev"}, Files{Stack: "ml/prod"}
+		if err := format(ours, path).Deliver(t.Context(), key("AKIAOURSOURSOURS", "s")); err != nil {
+			t.Fatal(err)
+		}
+		if err := format(ours, path).Check(t.Context(), nil); err != nil {
+			t.Errorf("the stack's own pair, which IAM has forgotten: %v", err)
+		}
+		if err := format(theirs, path).Check(t.Context(), nil); err == nil {
+			t.Error("another stack's pair would be overwritten")
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Somebody has put a pair of their own in its place, below the comment.
+		changed := strings.ReplaceAll(string(text), " = AKIAOURSOURSOURS", " = AKIATHEIRSTHEIRS")
+		changed = strings.ReplaceAll(changed, "=AKIAOURSOURSOURS", "=AKIATHEIRSTHEIRS")
+		if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := format(ours, path).Check(t.Context(), nil); err == nil {
+			t.Error("somebody's pair below the stack's comment would be overwritten")
+		}
+	}
+}
