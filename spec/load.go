@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,6 @@ type File struct {
 	vars    map[string]string
 	env     func(string) (string, bool)
 	files   map[string]fileText // by path, everything that references have named
-	reading bool                // Load is at work, so that files may still be read
 	broken  bool                // a layer could not be read whole
 	read    Problems            // what was found in reading
 	checked error
@@ -69,9 +69,7 @@ func Load(path string, o Options) (*File, error) {
 
 	// Which files are named shows only once the spec is walked by its types,
 	// so the first check is made here.
-	f.reading = true
-	_, f.checked = f.bind(f.placeholder())
-	f.reading = false
+	_, f.checked = f.bind(f.placeholder(f.keep), f.keep)
 	return f, nil
 }
 
@@ -204,18 +202,26 @@ func readLimited(name string, r io.Reader) ([]byte, error) {
 	return text, nil
 }
 
-// named is the text of a file that the spec names. Only Load reads; a file
-// that it did not meet has a name that depends on who runs it.
-func (f *File) named(path string) ([]byte, error) {
-	if file, ok := f.files[path]; ok {
-		return file.text, file.err
+// A fileReader is the text of a file that the spec names.
+type fileReader func(path string) ([]byte, error)
+
+// keep reads a file and keeps it: a bind does no I/O.
+func (f *File) keep(path string) ([]byte, error) {
+	if _, ok := f.files[path]; !ok {
+		text, err := readFile(path)
+		f.files[path] = fileText{text, err}
 	}
-	if !f.reading {
+	return f.kept(path)
+}
+
+// kept is a file that Load met. One that it did not meet has a name that
+// depends on who runs the spec.
+func (f *File) kept(path string) ([]byte, error) {
+	file, ok := f.files[path]
+	if !ok {
 		return nil, fmt.Errorf("%s: the name of a file cannot depend on the account, its partition or the region of the run", path)
 	}
-	text, err := readFile(path)
-	f.files[path] = fileText{text, err}
-	return text, err
+	return file.text, file.err
 }
 
 // Paths are the files that the spec was read from, itself first: what it
@@ -225,36 +231,29 @@ func (f *File) Paths() []string {
 }
 
 // Account is the account that the spec names, or "".
-func (f *File) Account() string { return f.setting("account") }
+func (f *File) Account() string { return f.setting("account", f.kept) }
 
 // Region is the region that the spec names, or "".
-func (f *File) Region() string { return f.setting("region") }
+func (f *File) Region() string { return f.setting("region", f.kept) }
 
 // setting is the text of a top-level field, "" where it is left out or wrong;
 // what is wrong with it is for Check to say.
-func (f *File) setting(name string) string {
-	v := newBinder(f, Identity{}).setting(name)
-	if text, ok := v.text(); ok {
-		return text
-	}
-	return ""
+func (f *File) setting(name string, read fileReader) string {
+	text, _ := newScope(f, Identity{}, read, &findings{}).setting(name).text()
+	return text
 }
 
 // placeholder is an identity for looking at a spec without credentials.
-func (f *File) placeholder() Identity {
-	id := Identity{Account: f.Account(), Region: f.Region()}
-	if id.Account == "" {
-		id.Account = "000000000000"
+func (f *File) placeholder(read fileReader) Identity {
+	return Identity{
+		Account: cmp.Or(f.setting("account", read), "000000000000"),
+		Region:  cmp.Or(f.setting("region", read), "us-east-1"),
 	}
-	if id.Region == "" {
-		id.Region = "us-east-1"
-	}
-	return id
 }
 
 // Preview is the spec as it is without credentials: where the file names no
 // account or region, placeholders stand in its ARNs. The error is Problems.
-func (f *File) Preview() (*Spec, error) { return f.bind(f.placeholder()) }
+func (f *File) Preview() (*Spec, error) { return f.bind(f.placeholder(f.kept), f.kept) }
 
 // Check says what is wrong with the spec without knowing the account that it
 // will run in: nil or Problems.

@@ -152,6 +152,19 @@ func (n *node) item(i int) *node {
 	return n
 }
 
+// walk visits the scalar values of a tree.
+func (n *node) walk(visit func(*node)) {
+	if n.kind == scalar {
+		visit(n)
+	}
+	for _, f := range n.fields {
+		f.value.walk(visit)
+	}
+	for _, item := range n.items {
+		item.walk(visit)
+	}
+}
+
 // set replaces the value of a key or adds the key.
 func (n *node) set(f field) {
 	for i := range n.fields {

@@ -44,6 +44,63 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// maxProblems is more than anybody mends in one go.
+const maxProblems = 1000
+
+// findings collects what the passes of a bind find wrong.
+type findings struct{ problems Problems }
+
+func (f *findings) add(p Problem) {
+	if len(f.problems) < maxProblems {
+		f.problems = append(f.problems, p)
+	}
+}
+
+// errorf reports a finding at a node.
+func (f *findings) errorf(n *node, format string, args ...any) {
+	line, column := n.place()
+	if n.bad || n.kind == scalar && n.src.guessed[line] {
+		return // what is wrong there has been told
+	}
+	if n.fromFile {
+		args = withoutText(args, n.text)
+	}
+	f.add(n.src.problem(line, column, format, args...))
+}
+
+// want reports a node that is of another kind, once.
+func (f *findings) want(n *node, kind nodeKind, name string) bool {
+	if n.kind == kind {
+		return true
+	}
+	wanted := map[nodeKind]string{scalar: "text", mapping: "a mapping", sequence: "a list"}[kind]
+	f.errorf(n, "%s: want %s, have %s%s", name, wanted, n.what(), reshape(n, kind, name))
+	n.bad = true
+	return false
+}
+
+// fileContent stands in a message where the text of a file would, which is not
+// the spec's to show.
+const fileContent = "(the content of a file)"
+
+// withoutText takes what is some of a text out of a message's words.
+func withoutText(args []any, text string) []any {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			if part := strings.TrimSuffix(arg, "..."); part != "" && strings.Contains(text, part) {
+				args[i] = fileContent
+			}
+		case ID:
+			if strings.Contains(text, arg.Name) {
+				args[i] = ID{arg.Kind, fileContent}
+			}
+		}
+	}
+	return args
+}
+
 // characters counts them in words.
 func characters(n int) string {
 	if n == 1 {

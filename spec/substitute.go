@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -41,50 +40,122 @@ func (v value) text() (string, bool) {
 	return sb.String(), true
 }
 
-// A setting is a variable or a top-level field that references can name. It
-// is worked out when first asked for, so their order in the file is free.
+// A setting is a variable or a top-level field that references can name.
 type setting struct {
-	node  *node   // what the file says, nil where it says nothing
+	node  *node   // what the file says
 	given *string // what stands over the file: --var, the run's region; taken as it is
-	state settingState
-	value value
 }
 
-type settingState int
+// A scope is what references can name. Two of them see one spec: while names
+// are worked out there are no resources yet.
+type scope struct {
+	*findings
+	id        Identity
+	env       func(string) (string, bool)
+	read      fileReader
+	settings  map[string]setting // "var.x", "project"
+	varsWrong bool               // vars is no mapping
+	index     *index             // nil while names are worked out
+	spent     *spending
 
-const (
-	unknown settingState = iota
-	asked                // being worked out: meeting it again is a circle
-	known
-)
+	values map[string]value // of the settings, each worked out when first asked for, so that their order in the file is free
+	asking []string         // the settings being worked out, to name a circle
+}
+
+// spending is what references have made, in both scopes together.
+type spending struct {
+	bytes int
+	over  bool // and it has been told
+}
+
+// newScope collects the variables and the fields that references can name,
+// those of an upper file over those of its base.
+func newScope(f *File, id Identity, read fileReader, found *findings) *scope {
+	s := &scope{findings: found, id: id, env: f.env, read: read, settings: make(map[string]setting), spent: new(spending), values: make(map[string]value)}
+	for _, layer := range f.layers {
+		for _, name := range []string{"project", "environment", "region", "account"} {
+			if n := layer.field(name); n != nil && n.isNull() {
+				delete(s.settings, name)
+			} else if n != nil {
+				s.settings[name] = setting{node: n}
+			}
+		}
+		vars := layer.field("vars")
+		if vars == nil || vars.kind != mapping {
+			s.varsWrong = s.varsWrong || vars != nil && !vars.isNull()
+			continue
+		}
+		for _, v := range vars.fields {
+			// A variable that is null stays declared: its value has to come
+			// from outside.
+			s.settings["var."+v.key.text] = setting{node: v.value}
+		}
+	}
+	for _, name := range s.variables() {
+		text, ok := f.vars[name]
+		if !ok {
+			text, ok = f.env("CHURN_VAR_" + name)
+		}
+		if ok {
+			s.settings["var."+name] = setting{given: &text}
+		}
+	}
+	if id.Account != "" {
+		s.settings["account"] = setting{given: &id.Account}
+	}
+	if id.Region != "" {
+		s.settings["region"] = setting{given: &id.Region}
+	}
+	return s
+}
+
+// seeing is a scope that knows resources, too.
+func (s *scope) seeing(x *index) *scope {
+	wider := *s
+	wider.index, wider.values = x, make(map[string]value)
+	return &wider
+}
 
 // setting is the value of a variable ("var.x") or of a field ("project").
-func (b *binder) setting(name string) value {
-	s := b.settings[name]
+func (s *scope) setting(name string) value {
+	v, known := s.values[name]
+	of, declared := s.settings[name]
 	switch {
-	case s == nil:
+	case known:
+		return v
+	case !declared || slices.Contains(s.asking, name):
 		return value{}
-	case s.state == known:
-		return s.value
-	case s.state == asked:
-		return value{}
-	case s.given != nil:
-		s.state, s.value = known, textValue(*s.given)
-		return s.value
-	case s.node == nil || s.node.kind != scalar || s.node.isNull():
+	case of.given != nil:
+		return textValue(*of.given)
+	case of.node.kind != scalar || of.node.isNull():
 		return value{}
 	}
-	s.state = asked
-	b.asking = append(b.asking, name)
-	s.value = b.expand(s.node)
-	b.asking = b.asking[:len(b.asking)-1]
-	s.state = known
-	return s.value
+	s.asking = append(s.asking, name)
+	v = s.expand(of.node)
+	s.asking = s.asking[:len(s.asking)-1]
+	s.values[name] = v
+	return v
+}
+
+func (s *scope) has(name string) bool {
+	_, ok := s.settings[name]
+	return ok
+}
+
+// variables lists the declared ones.
+func (s *scope) variables() []string {
+	var names []string
+	for name := range s.settings {
+		if v, ok := strings.CutPrefix(name, "var."); ok {
+			names = append(names, v)
+		}
+	}
+	return names
 }
 
 // An expander walks one text.
 type expander struct {
-	*binder
+	*scope
 	node *node
 	raw  string
 	pos  int
@@ -93,11 +164,11 @@ type expander struct {
 }
 
 // expand resolves the references of a scalar as it was written.
-func (b *binder) expand(n *node) value {
+func (s *scope) expand(n *node) value {
 	if !strings.Contains(n.text, "${") {
 		return textValue(n.text)
 	}
-	x := &expander{binder: b, node: n, raw: n.text}
+	x := &expander{scope: s, node: n, raw: n.text}
 	return x.run(0)
 }
 
@@ -109,7 +180,7 @@ func (x *expander) report(offset int, format string, args ...any) {
 	if x.hidden {
 		format, args = "a reference that is built from the content of a file comes to nothing", nil
 	}
-	x.problem(x.node.src.problem(line, column, format, args...))
+	x.add(x.node.src.problem(line, column, format, args...))
 }
 
 // run reads to the end of the text, or to the brace that ends a reference
@@ -137,7 +208,7 @@ func (x *expander) run(depth int) value {
 			}
 			text.WriteString(p.Text)
 			size += len(p.Text)
-			x.spent += len(p.Text)
+			x.spent.bytes += len(p.Text)
 		}
 	}
 	for x.pos < len(x.raw) {
@@ -173,9 +244,9 @@ func (x *expander) run(depth int) value {
 			add(textValue(rest[:end]))
 			x.pos += end
 		}
-		if size > maxText || x.spent > maxExpansion {
-			if !x.overspent {
-				x.overspent = true
+		if size > maxText || x.spent.bytes > maxExpansion {
+			if !x.spent.over {
+				x.spent.over = true
 				x.report(0, "too much text: references may make at most %d MiB of one value and %d MiB of them all", maxText>>20, maxExpansion>>20)
 			}
 			return x.giveUp()
@@ -221,7 +292,7 @@ func (x *expander) resolve(at int, expr string) value {
 		x.report(at, "${env.%s}: credentials of AWS and GitHub have no place in a spec, which others may have written and which ends in reports", rest)
 		return value{}
 	case dotted && prefix == "env":
-		text, ok := x.file.env(rest)
+		text, ok := x.env(rest)
 		if !ok {
 			x.report(at, "the environment variable %s is not set", rest)
 			return value{}
@@ -286,11 +357,11 @@ func fieldReferences() []string {
 }
 
 func (x *expander) variable(at int, name string) value {
-	s := x.settings["var."+name]
-	if s == nil && x.varsWrong {
+	s, declared := x.settings["var."+name]
+	if !declared && x.varsWrong {
 		return value{}
 	}
-	if s == nil {
+	if !declared {
 		x.report(at, "the variable %q is not declared under vars%s", clip(name), suggest(name, x.variables()))
 		return value{}
 	}
@@ -310,12 +381,12 @@ func (x *expander) fieldReference(at int, name string) value {
 		if text, ok := region.text(); ok {
 			return textValue(partitionOf(text).id)
 		}
-		if x.settings["region"] == nil {
+		if !x.has("region") {
 			x.report(at, "${partition} needs a region, and none is given")
 		}
 		return value{}
 	}
-	if x.settings[name] == nil {
+	if !x.has(name) {
 		x.report(at, "${%s}: the spec gives no %s", name, name)
 		return value{}
 	}
@@ -325,27 +396,16 @@ func (x *expander) fieldReference(at int, name string) value {
 // ask takes a setting and reports a circle where that is already being worked
 // out.
 func (x *expander) ask(at int, name string) value {
-	if x.settings[name].state == asked {
-		circle := append(slices.Clone(x.asking[slices.Index(x.asking, name):]), name)
+	if i := slices.Index(x.asking, name); i >= 0 {
+		circle := append(slices.Clone(x.asking[i:]), name)
 		x.report(at, "a circle: %s", strings.Join(circle, " -> "))
 		return value{}
 	}
 	return x.setting(name)
 }
 
-// variables lists the declared ones.
-func (b *binder) variables() []string {
-	var names []string
-	for name := range maps.Keys(b.settings) {
-		if v, ok := strings.CutPrefix(name, "var."); ok {
-			names = append(names, v)
-		}
-	}
-	return names
-}
-
 func (x *expander) fileText(at int, path string) value {
-	text, err := x.file.named(beside(x.node.src.name, path))
+	text, err := x.read(beside(x.node.src.name, path))
 	if err != nil {
 		x.report(at, "%v", err)
 		return value{}
@@ -373,19 +433,19 @@ func (x *expander) attribute(at int, expr string) value {
 		x.report(at, "%v%s", err, suggest(kind, kindNames()))
 		return value{}
 	}
-	if x.naming {
+	if x.index == nil {
 		x.report(at, "a name, a path or a key cannot refer to a resource; use a variable for what they share")
 		return value{}
 	}
 	attrs := id.Kind.row().attributes
-	if whole, err := ParseID(expr); err == nil && x.declared[whole] != nil && x.declared[id] == nil || attr == "" {
+	if whole, err := ParseID(expr); err == nil && x.index.byID[whole] != nil && x.index.byID[id] == nil || attr == "" {
 		x.report(at, "%s: an attribute is missing; there are %s", expr, oneOf(whole.Kind.row().attributes))
 		return value{}
 	}
-	r := x.declared[id]
-	if r == nil {
-		if !x.incomplete[id.Kind] {
-			x.report(at, "%s is not declared in this spec%s", id, suggest(id.String(), x.addresses()))
+	e := x.index.byID[id]
+	if e == nil {
+		if !x.index.incomplete[id.Kind] {
+			x.report(at, "%s is not declared in this spec%s", id, suggest(id.String(), x.index.addresses()))
 		}
 		return value{}
 	}
@@ -393,20 +453,11 @@ func (x *expander) attribute(at int, expr string) value {
 		x.report(at, "%s has no attribute %q; there are %s%s", id.Kind, attr, oneOf(attrs), suggest(attr, attrs))
 		return value{}
 	}
-	v := x.attributeOf(r, attr)
+	v := x.index.attribute(e, attr)
 	if !v.ok {
 		x.report(at, "iam.user/%s has no accessKey in this spec", id.Name)
 	}
 	return v
-}
-
-// addresses lists what is declared.
-func (b *binder) addresses() []string {
-	var list []string
-	for id := range b.declared {
-		list = append(list, id.String())
-	}
-	return list
 }
 
 func kindNames() []string {

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -19,171 +20,167 @@ func nonResourceFields() []shape.Field {
 	return []shape.Field{{Name: "extends"}, {Name: "vars"}, {Name: "tags"}}
 }
 
-// topLevel checks the fields that are no resources.
-func (b *binder) topLevel(root *node, s *Spec) {
-	fields := append(nonResourceFields(), b.fieldsOf(reflect.TypeFor[Spec]())...)
+// readTop reads the fields that say which stack this is and where. id is where
+// the run takes place.
+func readTop(root *node, id Identity, d decoder) *Spec {
+	s := &Spec{}
+	fields := append(nonResourceFields(), d.fieldsOf(reflect.TypeFor[Spec]())...)
 	for _, f := range root.fields {
 		i := slices.IndexFunc(fields, func(have shape.Field) bool { return have.Name == f.key.text })
 		if i < 0 {
-			b.unknownField(f.key, "the spec", fields)
+			d.unknownField(f.key, "the spec", fields)
 			continue
 		}
-		if t := fields[i].Type; t != nil && t.Kind() == reflect.Struct && !f.value.isNull() && b.want(f.value, mapping, f.key.text) {
-			b.section(f.key.text, f.value, b.fieldsOf(t))
+		if t := fields[i].Type; t != nil && t.Kind() == reflect.Struct && !f.value.isNull() && d.want(f.value, mapping, f.key.text) {
+			d.section(f.key.text, f.value, d.fieldsOf(t))
 		}
 	}
-	s.Project = b.stackName(root, "project")
-	s.Environment = b.stackName(root, "environment")
+	s.Project = d.stackName(root, "project")
+	s.Environment = d.stackName(root, "environment")
 	if n := utf8.RuneCountInString(s.Stack()); n > maxTagValue {
-		b.errorf(root.get("project"), "project and environment make a mark of %d characters; AWS allows %d", n, maxTagValue)
+		d.errorf(root.get("project"), "project and environment make a mark of %d characters; AWS allows %d", n, maxTagValue)
 	}
-	s.AccountGiven = b.given(root, "account")
-	b.checkAccount(root)
-	b.checkRegion(root)
-	s.Account, s.Region, s.Partition = b.account, b.region, b.partition
+	s.AccountGiven = root.has("account")
+	s.Account = d.account(root, id.Account)
+	s.Region = d.region(root, id.Region)
+	s.Partition = cmp.Or(id.Partition, partitionOf(s.Region).id)
 	if n := root.field("ignoreTags"); n != nil {
-		b.decode(n, reflect.ValueOf(&s.IgnoreTags).Elem(), "ignoreTags", nil)
+		d.decode(n, reflect.ValueOf(&s.IgnoreTags).Elem(), "ignoreTags", nil)
 		for i, glob := range s.IgnoreTags {
 			if _, err := path.Match(glob, ""); err != nil || glob == "" {
-				b.errorf(n.item(i), "ignoreTags: %q is no pattern; use * for any text", glob)
+				d.errorf(n.item(i), "ignoreTags: %q is no pattern; use * for any text", glob)
 			}
 		}
 	}
+	return s
 }
 
 // section checks the names of a section's lists.
-func (b *binder) section(name string, n *node, fields []shape.Field) {
+func (d decoder) section(name string, n *node, fields []shape.Field) {
 	for _, f := range n.fields {
 		if !slices.ContainsFunc(fields, func(have shape.Field) bool { return have.Name == f.key.text }) {
-			b.unknownField(f.key, name, fields)
+			d.unknownField(f.key, name, fields)
 		}
 	}
 }
 
-func (b *binder) given(root *node, name string) bool {
-	n := root.field(name)
-	return n != nil && !n.isNull()
-}
-
 // stackName is one half of the ownership mark.
-func (b *binder) stackName(root *node, name string) string {
+func (d decoder) stackName(root *node, name string) string {
 	n := root.field(name)
 	if n == nil || n.isNull() {
-		b.errorf(root.get(name), "%s is missing", name)
+		d.errorf(root.get(name), "%s is missing", name)
 		return ""
 	}
 	var text string
-	b.decode(n, reflect.ValueOf(&text).Elem(), name, nil)
+	d.decode(n, reflect.ValueOf(&text).Elem(), name, nil)
 	switch {
 	case n.kind != scalar || n.bad:
 	case text == "":
-		b.errorf(n, "%s is empty", name)
+		d.errorf(n, "%s is empty", name)
 	case strings.Contains(text, "/"):
-		b.errorf(n, "%s: %q has a slash, which parts project and environment in the mark on each resource", name, text)
+		d.errorf(n, "%s: %q has a slash, which parts project and environment in the mark on each resource", name, text)
 	case !tagText.MatchString(text):
-		b.errorf(n, "%s: %q goes into a tag; allowed are letters, digits, spaces and _ . : = + - @", name, text)
+		d.errorf(n, "%s: %q goes into a tag; allowed are letters, digits, spaces and _ . : = + - @", name, text)
 	}
 	return text
 }
 
-func (b *binder) checkAccount(root *node) {
-	b.account = b.id.Account
+// account is the run's, or else what the spec gives.
+func (d decoder) account(root *node, run string) string {
 	n := root.field("account")
 	if n == nil || n.isNull() {
-		if b.account == "" {
-			b.errorf(root, "no account is known: the spec gives none and there are no credentials")
+		if run == "" {
+			d.errorf(root, "no account is known: the spec gives none and there are no credentials")
 		}
-		return
+		return run
 	}
 	var text string
-	b.decode(n, reflect.ValueOf(&text).Elem(), "account", nil)
+	d.decode(n, reflect.ValueOf(&text).Elem(), "account", nil)
 	switch {
 	case n.kind != scalar || n.bad:
 	case !accountID.MatchString(text):
-		b.errorf(n, "account: %q is no account; want 12 digits", clip(text))
-	case b.account == "":
-		b.account = text
-	case b.account != text:
-		b.errorf(n, "account: the spec is for %s, the credentials are for %s", text, b.account)
+		d.errorf(n, "account: %q is no account; want 12 digits", clip(text))
+	case run == "":
+		return text
+	case run != text:
+		d.errorf(n, "account: the spec is for %s, the credentials are for %s", text, run)
 	}
+	return run
 }
 
-func (b *binder) checkRegion(root *node) {
-	b.region = b.id.Region
-	at := root
+// region is the run's, or else what the spec gives.
+func (d decoder) region(root *node, run string) string {
+	region, at := run, root
 	if n := root.field("region"); n != nil && !n.isNull() {
 		at = n
 		var text string
-		b.decode(n, reflect.ValueOf(&text).Elem(), "region", nil)
-		if n.kind == scalar && !n.bad && b.region == "" {
-			b.region = text
+		d.decode(n, reflect.ValueOf(&text).Elem(), "region", nil)
+		if n.kind == scalar && !n.bad {
+			region = cmp.Or(region, text)
+			d.plausibleRegion(n, text)
 		}
-		b.plausibleRegion(n, text)
-	} else if b.region == "" {
-		b.errorf(root, "no region is known: the spec gives none, and neither does the run")
+	} else if run == "" {
+		d.errorf(root, "no region is known: the spec gives none, and neither does the run")
 	}
-	if b.id.Region != "" && !regionName.MatchString(b.id.Region) {
-		b.errorf(at, "region: %q is no region; one looks like eu-north-1", clip(b.id.Region))
+	if run != "" {
+		d.plausibleRegion(at, run)
 	}
-	b.partition = b.id.Partition
-	if b.partition == "" {
-		b.partition = partitionOf(b.region).id
-	}
+	return region
 }
 
 // IsRegion says whether a text looks like the name of a region.
 func IsRegion(text string) bool { return regionName.MatchString(text) }
 
-func (b *binder) plausibleRegion(n *node, text string) {
-	if n.kind == scalar && !n.bad && !regionName.MatchString(text) {
-		b.errorf(n, "region: %q is no region; one looks like eu-north-1", clip(text))
+func (d decoder) plausibleRegion(n *node, text string) {
+	if !regionName.MatchString(text) {
+		d.errorf(n, "region: %q is no region; one looks like eu-north-1", clip(text))
 	}
 }
 
 // checkVariables works every variable out, used or not, and says which names
 // from the command line mean nothing.
-func (b *binder) checkVariables(root *node) {
+func (d decoder) checkVariables(root *node, f *File) {
 	vars := root.field("vars")
-	if vars != nil && !vars.isNull() && b.want(vars, mapping, "vars") {
-		for _, f := range vars.fields {
+	if vars != nil && !vars.isNull() && d.want(vars, mapping, "vars") {
+		for _, v := range vars.fields {
 			switch {
-			case !variableName.MatchString(f.key.text):
-				b.errorf(f.key, "vars: %q is no name; allowed are letters, digits, _, - and .", clip(f.key.text))
-			case f.value.kind != scalar:
-				b.errorf(f.value, "vars: %s: want text, have %s", f.key.text, f.value.what())
+			case !variableName.MatchString(v.key.text):
+				d.errorf(v.key, "vars: %q is no name; allowed are letters, digits, _, - and .", clip(v.key.text))
+			case v.value.kind != scalar:
+				d.errorf(v.value, "vars: %s: want text, have %s", v.key.text, v.value.what())
 			default:
-				b.setting("var." + f.key.text)
+				d.setting("var." + v.key.text)
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.file.vars)) {
-		if b.settings["var."+name] == nil {
-			b.problem(Problem{Message: fmt.Sprintf("--var %s: %s declares no such variable%s", name, b.file.path, suggest(name, b.variables()))})
+	for _, name := range slices.Sorted(maps.Keys(f.vars)) {
+		if !d.has("var." + name) {
+			d.add(Problem{Message: fmt.Sprintf("--var %s: %s declares no such variable%s", name, f.path, suggest(name, d.variables()))})
 		}
 	}
 }
 
 // outputs reads the named values. They alone may refer to what AWS makes up.
-func (b *binder) outputs(root *node) []Output {
+func (d decoder) outputs(root *node) []Output {
 	list := root.field("outputs")
-	if list == nil || list.isNull() || !b.want(list, mapping, "outputs") {
+	if list == nil || list.isNull() || !d.want(list, mapping, "outputs") {
 		return nil
 	}
 	var outputs []Output
-	b.expandKeys(list)
+	d.expandKeys(list)
 	for _, f := range list.fields {
 		name, n := f.key.text, f.value
 		if f.key.bad {
 			continue
 		}
 		if !variableName.MatchString(name) {
-			b.errorf(f.key, "outputs: %q is no name; allowed are letters, digits, _, - and .", clip(name))
+			d.errorf(f.key, "outputs: %q is no name; allowed are letters, digits, _, - and .", clip(name))
 		}
 		if n.kind != scalar || n.isNull() {
-			b.errorf(n, "outputs: %s: want text, have %s", name, n.what())
+			d.errorf(n, "outputs: %s: want text, have %s", name, n.what())
 			continue
 		}
-		v := b.expand(n)
+		v := d.expand(n)
 		if !v.ok {
 			continue
 		}
@@ -191,7 +188,7 @@ func (b *binder) outputs(root *node) []Output {
 		for _, p := range v.parts {
 			out.Sensitive = out.Sensitive || p.ID.Kind == AccessKey
 			if p.Attr == "secretAccessKey" && len(v.parts) > 1 {
-				b.errorf(n, "outputs: %s: a secret has to stand alone, since a report shows in its place where it was delivered", name)
+				d.errorf(n, "outputs: %s: a secret has to stand alone, since a report shows in its place where it was delivered", name)
 			}
 		}
 		outputs = append(outputs, out)

@@ -88,6 +88,12 @@ type Resource interface {
 	Common() Meta
 }
 
+// A resource is one that is being bound.
+type resource interface {
+	Resource
+	meta() *Meta
+}
+
 // ID is the bucket's address.
 func (r S3Bucket) ID() ID { return ID{Bucket, r.Name} }
 

@@ -6,84 +6,84 @@ const maxRepositoryPolicy = 10240 // bytes
 
 var repositoryName = regexp.MustCompile(`^([a-z0-9]+([._-][a-z0-9]+)*/)*[a-z0-9]+([._-][a-z0-9]+)*$`)
 
-func (b *binder) checkRepository(n *node, repo *ECRRepository) {
+func (c checker) checkRepository(n *node, repo *ECRRepository) {
 	name, at := repo.Name, n.get("name")
 	switch {
 	case name == "":
-		b.emptyName(at, "name")
+		c.emptyName(at, "name")
 	case len(name) < 2 || len(name) > 256:
-		b.errorf(at, "repository name: %s; ECR wants 2 to 256", characters(len(name)))
+		c.errorf(at, "repository name: %s; ECR wants 2 to 256", characters(len(name)))
 	case !repositoryName.MatchString(name):
-		b.errorf(at, "repository name: %q: allowed are small letters and digits, in words parted by one of . _ - /", clip(name))
+		c.errorf(at, "repository name: %q: allowed are small letters and digits, in words parted by one of . _ - /", clip(name))
 	}
 	if e := repo.Encryption; e != nil {
 		at := n.get("encryption", "kmsKey")
-		b.checkKMSKey(at, "kmsKey", e.KMSKey)
+		c.checkKMSKey(at, "kmsKey", e.KMSKey)
 		if e.KMSKey != nil && e.EncryptionType == "AES256" {
-			b.errorf(at, "encryption: AES256 takes no key; encryptionType KMS does")
+			c.errorf(at, "encryption: AES256 takes no key; encryptionType KMS does")
 		}
 	}
 	if repo.Policy != nil {
-		b.checkStatements(n.get("policy"), repositoryPolicy)
+		c.checkStatements(n.get("policy"), repositoryPolicy)
 		if len(repo.Policy) > maxRepositoryPolicy {
-			b.errorf(n.get("policy"), "policy: %d bytes; ECR allows %d", len(repo.Policy), maxRepositoryPolicy)
+			c.errorf(n.get("policy"), "policy: %d bytes; ECR allows %d", len(repo.Policy), maxRepositoryPolicy)
 		}
 	}
 	if repo.LifecyclePolicy != nil {
 		// Unlike IAM, ECR wants its numbers as numbers.
-		repo.LifecyclePolicy = b.encode(n.get("lifecyclePolicy"), lifecycleScalar)
-		b.checkImageLifecycle(n.get("lifecyclePolicy"))
+		repo.LifecyclePolicy = encode(n.get("lifecyclePolicy"), lifecycleScalar, c.findings)
+		c.checkImageLifecycle(n.get("lifecyclePolicy"))
 	}
 }
 
 // checkImageLifecycle wants what every rule of ECR has; the rest of the shape
 // grows faster than this could follow.
-func (b *binder) checkImageLifecycle(n *node) {
+func (c checker) checkImageLifecycle(n *node) {
 	if len(n.fields) == 0 {
 		return // none wanted
 	}
 	for _, f := range n.fields {
 		if f.key.text != "rules" {
-			b.errorf(f.key, "lifecyclePolicy: unknown field %q; there is rules", clip(f.key.text))
+			c.errorf(f.key, "lifecyclePolicy: unknown field %q; there is rules", clip(f.key.text))
 		}
 	}
 	rules := n.field("rules")
 	switch {
 	case rules == nil:
-		b.errorf(n, "lifecyclePolicy: rules is missing")
+		c.errorf(n, "lifecyclePolicy: rules is missing")
 		return
-	case !b.want(rules, sequence, "lifecyclePolicy: rules"):
+	case !c.want(rules, sequence, "lifecyclePolicy: rules"):
 		return
 	case len(rules.items) == 0:
-		b.errorf(rules, "lifecyclePolicy: rules is empty; write lifecyclePolicy: {} for no policy")
+		c.errorf(rules, "lifecyclePolicy: rules is empty; write lifecyclePolicy: {} for no policy")
 	}
 	priorities := make(map[string]bool)
 	for _, rule := range rules.items {
-		if !b.want(rule, mapping, "lifecyclePolicy: a rule") {
+		if !c.want(rule, mapping, "lifecyclePolicy: a rule") {
 			continue
 		}
 		for _, name := range []string{"rulePriority", "selection", "action"} {
 			if rule.field(name) == nil {
-				b.errorf(rule, "lifecyclePolicy: %s is missing in a rule", name)
+				c.errorf(rule, "lifecyclePolicy: %s is missing in a rule", name)
 			}
 		}
 		if p := rule.field("rulePriority"); p != nil {
-			b.lifecycleNumber(p, "rulePriority")
+			c.lifecycleNumber(p, "rulePriority")
 			if priorities[p.text] {
-				b.errorf(p, "lifecyclePolicy: a second rule with the priority %s", p.text)
+				c.errorf(p, "lifecyclePolicy: a second rule with the priority %s", p.text)
 			}
 			priorities[p.text] = true
 		}
-		if s := rule.field("selection"); s != nil && b.want(s, mapping, "lifecyclePolicy: selection") {
+		if s := rule.field("selection"); s != nil && c.want(s, mapping, "lifecyclePolicy: selection") {
 			if count := s.field("countNumber"); count != nil {
-				b.lifecycleNumber(count, "countNumber")
+				c.lifecycleNumber(count, "countNumber")
 			}
 		}
 	}
 }
 
-func (b *binder) lifecycleNumber(n *node, name string) {
+func (c checker) lifecycleNumber(n *node, name string) {
 	if i, ok := lifecycleScalar(name, n).(int64); !n.bad && (!ok || n.kind != scalar || i < 1) {
-		b.errorf(n, "lifecyclePolicy: %s: want a whole number above 0, have %s", name, n.what())
+		c.errorf(n, "lifecyclePolicy: %s: want a whole number above 0, have %s", name, n.what())
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/churn-reconcile/churn-reconcile/spec/internal/shape"
 )
 
 const (
@@ -21,113 +23,113 @@ var (
 	ecrImage = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr[.a-z0-9-]*\.`)
 )
 
-func (b *binder) checkCluster(n *node, c *ECSCluster) {
-	b.checkECSName(n.get("name"), "cluster name", c.Name)
+func (c checker) checkCluster(n *node, cluster *ECSCluster) {
+	c.checkECSName(n.get("name"), "cluster name", cluster.Name)
 	settings := make(map[ecstypes.ClusterSettingName]bool)
-	for i, s := range c.Settings {
+	for i, s := range cluster.Settings {
 		at := n.get("settings").item(i)
 		if settings[s.Name] {
-			b.errorf(at, "settings: a second %s", s.Name)
+			c.errorf(at, "settings: a second %s", s.Name)
 		}
 		settings[s.Name] = true
 		values := []string{"enabled", "disabled", "enhanced"}
 		if s.Value != nil && !slices.Contains(values, *s.Value) {
-			b.errorf(at.get("value"), "settings: %q is not allowed; allowed are %s%s", clip(*s.Value), oneOf(values), suggest(*s.Value, values))
+			c.errorf(at.get("value"), "settings: %q is not allowed; allowed are %s%s", clip(*s.Value), oneOf(values), suggest(*s.Value, values))
 		}
 	}
-	b.checkStrategy(n, c)
-	if c.Configuration != nil {
-		b.checkClusterConfiguration(n.get("configuration"), c.Configuration)
+	c.checkStrategy(n, cluster)
+	if cluster.Configuration != nil {
+		c.checkClusterConfiguration(n.get("configuration"), cluster.Configuration)
 	}
 }
 
-func (b *binder) checkECSName(n *node, what, name string) {
+func (c checker) checkECSName(n *node, what, name string) {
 	switch {
 	case name == "":
-		b.emptyName(n, what)
+		c.emptyName(n, what)
 	case len(name) > maxECSName:
-		b.errorf(n, "%s: %d characters; ECS allows %d", what, len(name), maxECSName)
+		c.errorf(n, "%s: %d characters; ECS allows %d", what, len(name), maxECSName)
 	case !ecsName.MatchString(name):
-		b.errorf(n, "%s: %q: allowed are letters, digits, _ and -", what, clip(name))
+		c.errorf(n, "%s: %q: allowed are letters, digits, _ and -", what, clip(name))
 	}
 }
 
-func (b *binder) checkStrategy(n *node, c *ECSCluster) {
-	for i, p := range c.CapacityProviders {
-		if slices.Index(c.CapacityProviders, p) < i {
-			b.errorf(n.get("capacityProviders").item(i), "capacityProviders: %q is listed twice", clip(p))
+func (c checker) checkStrategy(n *node, cluster *ECSCluster) {
+	for i, p := range cluster.CapacityProviders {
+		if slices.Index(cluster.CapacityProviders, p) < i {
+			c.errorf(n.get("capacityProviders").item(i), "capacityProviders: %q is listed twice", clip(p))
 		}
 	}
 	list := n.get("defaultCapacityProviderStrategy")
-	if len(c.DefaultCapacityProviderStrategy) > maxStrategyItems {
-		b.errorf(list, "defaultCapacityProviderStrategy: %d items; ECS allows %d", len(c.DefaultCapacityProviderStrategy), maxStrategyItems)
+	if len(cluster.DefaultCapacityProviderStrategy) > maxStrategyItems {
+		c.errorf(list, "defaultCapacityProviderStrategy: %d items; ECS allows %d", len(cluster.DefaultCapacityProviderStrategy), maxStrategyItems)
 	}
 	based := false
-	for i, item := range c.DefaultCapacityProviderStrategy {
+	for i, item := range cluster.DefaultCapacityProviderStrategy {
 		at := list.item(i)
 		if at.kind != mapping {
 			continue
 		}
-		if item.CapacityProvider != nil && !slices.Contains(c.CapacityProviders, *item.CapacityProvider) {
-			b.errorf(at.get("capacityProvider"), "defaultCapacityProviderStrategy: %q is not among the cluster's capacityProviders%s",
-				clip(*item.CapacityProvider), suggest(*item.CapacityProvider, c.CapacityProviders))
+		if item.CapacityProvider != nil && !slices.Contains(cluster.CapacityProviders, *item.CapacityProvider) {
+			c.errorf(at.get("capacityProvider"), "defaultCapacityProviderStrategy: %q is not among the cluster's capacityProviders%s",
+				clip(*item.CapacityProvider), suggest(*item.CapacityProvider, cluster.CapacityProviders))
 		}
 		if item.Weight < 0 || item.Weight > 1000 {
-			b.errorf(at.get("weight"), "weight: %d; ECS allows 0 to 1000", item.Weight)
+			c.errorf(at.get("weight"), "weight: %d; ECS allows 0 to 1000", item.Weight)
 		}
 		if item.Base < 0 || item.Base > 100000 {
-			b.errorf(at.get("base"), "base: %d; ECS allows 0 to 100000", item.Base)
+			c.errorf(at.get("base"), "base: %d; ECS allows 0 to 100000", item.Base)
 		}
 		if item.Base > 0 && based {
-			b.errorf(at.get("base"), "base: only one item of a strategy can have one")
+			c.errorf(at.get("base"), "base: only one item of a strategy can have one")
 		}
 		based = based || item.Base > 0
 	}
 }
 
-func (b *binder) checkClusterConfiguration(n *node, c *ecstypes.ClusterConfiguration) {
-	if e := c.ExecuteCommandConfiguration; e != nil {
+func (c checker) checkClusterConfiguration(n *node, configuration *ecstypes.ClusterConfiguration) {
+	if e := configuration.ExecuteCommandConfiguration; e != nil {
 		at := n.get("executeCommandConfiguration")
-		b.checkKMSKey(at.get("kmsKeyId"), "kmsKeyId", e.KmsKeyId)
+		c.checkKMSKey(at.get("kmsKeyId"), "kmsKeyId", e.KmsKeyId)
 		if e.Logging == ecstypes.ExecuteCommandLoggingOverride && e.LogConfiguration == nil {
-			b.errorf(at, "logging OVERRIDE needs a logConfiguration")
+			c.errorf(at, "logging OVERRIDE needs a logConfiguration")
 		}
 		if l := e.LogConfiguration; l != nil && l.CloudWatchLogGroupName != nil {
-			b.needLogGroup(at.get("logConfiguration", "cloudWatchLogGroupName"), *l.CloudWatchLogGroupName)
+			c.needLogGroup(at.get("logConfiguration", "cloudWatchLogGroupName"), *l.CloudWatchLogGroupName)
 		}
 	}
-	if m := c.ManagedStorageConfiguration; m != nil {
+	if m := configuration.ManagedStorageConfiguration; m != nil {
 		at := n.get("managedStorageConfiguration")
-		b.checkKMSKey(at.get("kmsKeyId"), "kmsKeyId", m.KmsKeyId)
-		b.checkKMSKey(at.get("fargateEphemeralStorageKmsKeyId"), "fargateEphemeralStorageKmsKeyId", m.FargateEphemeralStorageKmsKeyId)
+		c.checkKMSKey(at.get("kmsKeyId"), "kmsKeyId", m.KmsKeyId)
+		c.checkKMSKey(at.get("fargateEphemeralStorageKmsKeyId"), "fargateEphemeralStorageKmsKeyId", m.FargateEphemeralStorageKmsKeyId)
 	}
 }
 
 // needLogGroup: a container that logs to a group of this spec comes after it.
-func (b *binder) needLogGroup(n *node, name string) {
+func (c checker) needLogGroup(n *node, name string) {
 	id := ID{LogGroup, name}
-	if b.declared[id] != nil {
-		b.need(id, n)
+	if c.byID[id] != nil {
+		c.needs.add(id, n)
 	}
 }
 
-func (b *binder) checkTaskDefinition(n *node, t *ECSTaskDefinition) {
-	b.checkECSName(n.get("family"), "family", t.Family)
+func (c checker) checkTaskDefinition(n *node, t *ECSTaskDefinition) {
+	c.checkECSName(n.get("family"), "family", t.Family)
 	for _, role := range []struct {
 		field string
 		value *string
 	}{{"executionRole", t.ExecutionRole}, {"taskRole", t.TaskRole}} {
 		if role.value != nil && *role.value != "" {
-			*role.value = b.resolveARN(n.get(role.field), role.field, *role.value, Role, roleARN)
+			*role.value = c.resolveARN(n.get(role.field), role.field, *role.value, Role, roleARN)
 		}
 	}
 	fargate := slices.Contains(t.RequiresCompatibilities, ecstypes.CompatibilityFargate)
-	b.checkSizes(n, t, fargate)
-	b.checkVolumes(n, t, fargate)
-	b.checkContainers(n, t, fargate)
-	b.checkIgnore(n.get("ignore"), t.Ignore)
+	c.checkSizes(n, t, fargate)
+	c.checkVolumes(n, t, fargate)
+	c.checkContainers(n, t, fargate)
+	c.checkIgnore(n.get("ignore"), t.Ignore)
 	if e := t.EphemeralStorage; e != nil && (e.SizeInGiB < 21 || e.SizeInGiB > 200) {
-		b.errorf(n.get("ephemeralStorage", "sizeInGiB"), "ephemeralStorage: %d GiB; Fargate allows 21 to 200", e.SizeInGiB)
+		c.errorf(n.get("ephemeralStorage", "sizeInGiB"), "ephemeralStorage: %d GiB; Fargate allows 21 to 200", e.SizeInGiB)
 	}
 }
 
@@ -186,24 +188,24 @@ func (s fargateSize) String() string {
 	return fmt.Sprintf("%d to %d in steps of %d", s.from, s.to, s.step)
 }
 
-func (b *binder) checkSizes(n *node, t *ECSTaskDefinition, fargate bool) {
+func (c checker) checkSizes(n *node, t *ECSTaskDefinition, fargate bool) {
 	cpu, cpuOK := CPUUnits(t.CPU)
 	if t.CPU != "" && !cpuOK {
-		b.errorf(n.get("cpu"), "cpu: %q is no size; write units like 512 or processors like \"0.5 vCPU\"", clip(t.CPU))
+		c.errorf(n.get("cpu"), "cpu: %q is no size; write units like 512 or processors like \"0.5 vCPU\"", clip(t.CPU))
 	}
 	memory, memoryOK := MemoryMiB(t.Memory)
 	if t.Memory != "" && !memoryOK {
-		b.errorf(n.get("memory"), "memory: %q is no size; write MiB like 1024 or \"1 GB\"", clip(t.Memory))
+		c.errorf(n.get("memory"), "memory: %q is no size; write MiB like 1024 or \"1 GB\"", clip(t.Memory))
 	}
 	if !fargate {
 		return
 	}
 	if t.NetworkMode != string(ecstypes.NetworkModeAwsvpc) && !n.get("networkMode").bad {
-		b.errorf(n.get("networkMode"), "FARGATE needs networkMode: awsvpc")
+		c.errorf(n.get("networkMode"), "FARGATE needs networkMode: awsvpc")
 	}
 	for _, name := range []string{"cpu", "memory"} {
 		if have := n.field(name); have == nil || have.isNull() {
-			b.errorf(n.get(name), "FARGATE needs %s", name)
+			c.errorf(n.get(name), "FARGATE needs %s", name)
 		}
 	}
 	if !cpuOK {
@@ -216,14 +218,14 @@ func (b *binder) checkSizes(n *node, t *ECSTaskDefinition, fargate bool) {
 			continue
 		}
 		if memoryOK && !s.allows(memory) {
-			b.errorf(n.get("memory"), "memory: Fargate has no %d MiB with cpu %d; there is %s", memory, cpu, s)
+			c.errorf(n.get("memory"), "memory: Fargate has no %d MiB with cpu %d; there is %s", memory, cpu, s)
 		}
 		return
 	}
-	b.errorf(n.get("cpu"), "cpu: Fargate has no %d; there are %s", cpu, oneOf(cpus))
+	c.errorf(n.get("cpu"), "cpu: Fargate has no %d; there are %s", cpu, oneOf(cpus))
 }
 
-func (b *binder) checkVolumes(n *node, t *ECSTaskDefinition, fargate bool) {
+func (c checker) checkVolumes(n *node, t *ECSTaskDefinition, fargate bool) {
 	names := make(map[string]bool)
 	for i, v := range t.Volumes {
 		at := n.get("volumes").item(i)
@@ -232,32 +234,32 @@ func (b *binder) checkVolumes(n *node, t *ECSTaskDefinition, fargate bool) {
 		}
 		if v.Name != nil {
 			if names[*v.Name] {
-				b.errorf(at.get("name"), "volumes: a second %q", clip(*v.Name))
+				c.errorf(at.get("name"), "volumes: a second %q", clip(*v.Name))
 			}
 			names[*v.Name] = true
 		}
 		if fargate && v.DockerVolumeConfiguration != nil {
-			b.errorf(at.key("dockerVolumeConfiguration"), "volumes: Fargate has no docker volumes")
+			c.errorf(at.key("dockerVolumeConfiguration"), "volumes: Fargate has no docker volumes")
 		}
 		if fargate && v.Host != nil && v.Host.SourcePath != nil {
-			b.errorf(at.get("host", "sourcePath"), "volumes: Fargate has no host to take a path of")
+			c.errorf(at.get("host", "sourcePath"), "volumes: Fargate has no host to take a path of")
 		}
 	}
 }
 
-func (b *binder) checkContainers(n *node, t *ECSTaskDefinition, fargate bool) {
+func (c checker) checkContainers(n *node, t *ECSTaskDefinition, fargate bool) {
 	list := n.get("containerDefinitions")
 	if list.kind != sequence {
 		return
 	}
 	if len(t.ContainerDefinitions) == 0 {
-		b.errorf(list, "containerDefinitions: a task needs at least one container")
+		c.errorf(list, "containerDefinitions: a task needs at least one container")
 		return
 	}
 	var names []string
-	for _, c := range t.ContainerDefinitions {
-		if c.Name != nil {
-			names = append(names, *c.Name)
+	for _, container := range t.ContainerDefinitions {
+		if container.Name != nil {
+			names = append(names, *container.Name)
 		}
 	}
 	var volumes []string
@@ -267,47 +269,47 @@ func (b *binder) checkContainers(n *node, t *ECSTaskDefinition, fargate bool) {
 		}
 	}
 	essential := false
-	for i, c := range t.ContainerDefinitions {
+	for i, container := range t.ContainerDefinitions {
 		at := list.item(i)
 		if at.kind != mapping {
 			essential = true // who knows
 			continue
 		}
-		essential = essential || c.Essential == nil || *c.Essential
-		if c.Name != nil {
-			b.checkECSName(at.get("name"), "container name", *c.Name)
+		essential = essential || container.Essential == nil || *container.Essential
+		if container.Name != nil {
+			c.checkECSName(at.get("name"), "container name", *container.Name)
 			if slices.ContainsFunc(t.ContainerDefinitions[:i], func(o ecstypes.ContainerDefinition) bool {
-				return o.Name != nil && *o.Name == *c.Name
+				return o.Name != nil && *o.Name == *container.Name
 			}) {
-				b.errorf(at.get("name"), "containerDefinitions: a second %q", clip(*c.Name))
+				c.errorf(at.get("name"), "containerDefinitions: a second %q", clip(*container.Name))
 			}
 		}
-		if c.Image != nil && *c.Image == "" {
-			b.emptyName(at.get("image"), "image")
+		if container.Image != nil && *container.Image == "" {
+			c.emptyName(at.get("image"), "image")
 		}
-		for j, m := range c.MountPoints {
+		for j, m := range container.MountPoints {
 			if m.SourceVolume != nil && !slices.Contains(volumes, *m.SourceVolume) {
-				b.errorf(at.get("mountPoints").item(j).get("sourceVolume"), "mountPoints: there is no volume %q%s", clip(*m.SourceVolume), suggest(*m.SourceVolume, volumes))
+				c.errorf(at.get("mountPoints").item(j).get("sourceVolume"), "mountPoints: there is no volume %q%s", clip(*m.SourceVolume), suggest(*m.SourceVolume, volumes))
 			}
 		}
-		for j, d := range c.DependsOn {
+		for j, d := range container.DependsOn {
 			if d.ContainerName != nil && !slices.Contains(names, *d.ContainerName) {
-				b.errorf(at.get("dependsOn").item(j).get("containerName"), "dependsOn: there is no container %q%s", clip(*d.ContainerName), suggest(*d.ContainerName, names))
+				c.errorf(at.get("dependsOn").item(j).get("containerName"), "dependsOn: there is no container %q%s", clip(*d.ContainerName), suggest(*d.ContainerName, names))
 			}
 		}
-		b.checkPorts(at.get("portMappings"), c.PortMappings, t.NetworkMode)
-		b.checkLogging(at, c.LogConfiguration, fargate)
-		b.checkNamedValues(at, c)
+		c.checkPorts(at.get("portMappings"), container.PortMappings, t.NetworkMode)
+		c.checkLogging(at, container.LogConfiguration, fargate)
+		c.checkNamedValues(at, container)
 		if fargate && !n.get("executionRole").bad {
-			b.checkOnFargate(at, c, t)
+			c.checkOnFargate(at, container, t)
 		}
 	}
 	if !essential {
-		b.errorf(list, "containerDefinitions: at least one container has to be essential")
+		c.errorf(list, "containerDefinitions: at least one container has to be essential")
 	}
 }
 
-func (b *binder) checkPorts(n *node, ports []ecstypes.PortMapping, networkMode string) {
+func (c checker) checkPorts(n *node, ports []ecstypes.PortMapping, networkMode string) {
 	for i, p := range ports {
 		at := n.item(i)
 		for _, port := range []struct {
@@ -315,45 +317,45 @@ func (b *binder) checkPorts(n *node, ports []ecstypes.PortMapping, networkMode s
 			value *int32
 		}{{"containerPort", p.ContainerPort}, {"hostPort", p.HostPort}} {
 			if port.value != nil && (*port.value < 0 || *port.value > 65535) {
-				b.errorf(at.get(port.field), "%s: %d is no port", port.field, *port.value)
+				c.errorf(at.get(port.field), "%s: %d is no port", port.field, *port.value)
 			}
 		}
 		if networkMode == string(ecstypes.NetworkModeAwsvpc) && p.HostPort != nil && p.ContainerPort != nil &&
 			*p.HostPort != 0 && *p.HostPort != *p.ContainerPort {
-			b.errorf(at.get("hostPort"), "hostPort: with awsvpc it is the containerPort, %d, or left out", *p.ContainerPort)
+			c.errorf(at.get("hostPort"), "hostPort: with awsvpc it is the containerPort, %d, or left out", *p.ContainerPort)
 		}
 	}
 }
 
 // checkNamedValues: ECS refuses a secret that shares its name with a variable,
 // and of two variables of one name a container sees only one.
-func (b *binder) checkNamedValues(n *node, c ecstypes.ContainerDefinition) {
+func (c checker) checkNamedValues(n *node, container ecstypes.ContainerDefinition) {
 	seen := make(map[string]bool)
 	check := func(at *node, name *string) {
 		if name == nil {
 			return
 		}
 		if seen[*name] {
-			b.errorf(at.get("name"), "a second variable %q in one container", clip(*name))
+			c.errorf(at.get("name"), "a second variable %q in one container", clip(*name))
 		}
 		seen[*name] = true
 	}
-	for i, e := range c.Environment {
+	for i, e := range container.Environment {
 		check(n.get("environment").item(i), e.Name)
 	}
-	for i, s := range c.Secrets {
+	for i, s := range container.Secrets {
 		check(n.get("secrets").item(i), s.Name)
 	}
 }
 
-func (b *binder) checkLogging(n *node, l *ecstypes.LogConfiguration, fargate bool) {
+func (c checker) checkLogging(n *node, l *ecstypes.LogConfiguration, fargate bool) {
 	if l == nil {
 		return
 	}
 	at := n.get("logConfiguration")
 	onFargate := []ecstypes.LogDriver{ecstypes.LogDriverAwslogs, ecstypes.LogDriverSplunk, ecstypes.LogDriverAwsfirelens}
 	if fargate && l.LogDriver != "" && !slices.Contains(onFargate, l.LogDriver) {
-		b.errorf(at.get("logDriver"), "logDriver: Fargate has no %s; there are awslogs, splunk and awsfirelens", l.LogDriver)
+		c.errorf(at.get("logDriver"), "logDriver: Fargate has no %s; there are awslogs, splunk and awsfirelens", l.LogDriver)
 	}
 	if l.LogDriver != ecstypes.LogDriverAwslogs {
 		return
@@ -365,21 +367,21 @@ func (b *binder) checkLogging(n *node, l *ecstypes.LogConfiguration, fargate boo
 	}
 	for _, name := range required {
 		if options.field(name) == nil {
-			b.errorf(options, "logConfiguration: awslogs needs the option %s", name)
+			c.errorf(options, "logConfiguration: awslogs needs the option %s", name)
 		}
 	}
 	if group, ok := l.Options["awslogs-group"]; ok {
-		b.needLogGroup(options.get("awslogs-group"), group)
+		c.needLogGroup(options.get("awslogs-group"), group)
 	}
 }
 
 // checkOnFargate refuses what RegisterTaskDefinition refuses for Fargate.
-func (b *binder) checkOnFargate(n *node, c ecstypes.ContainerDefinition, t *ECSTaskDefinition) {
-	if c.Privileged != nil && *c.Privileged {
-		b.errorf(n.get("privileged"), "privileged: Fargate has no privileged containers")
+func (c checker) checkOnFargate(n *node, container ecstypes.ContainerDefinition, t *ECSTaskDefinition) {
+	if container.Privileged != nil && *container.Privileged {
+		c.errorf(n.get("privileged"), "privileged: Fargate has no privileged containers")
 	}
-	if len(c.Links) > 0 {
-		b.errorf(n.get("links"), "links: not with awsvpc; containers of a task meet on localhost")
+	if len(container.Links) > 0 {
+		c.errorf(n.get("links"), "links: not with awsvpc; containers of a task meet on localhost")
 	}
 	if t.ExecutionRole != nil && *t.ExecutionRole != "" || n.kind != mapping {
 		return
@@ -388,21 +390,21 @@ func (b *binder) checkOnFargate(n *node, c ecstypes.ContainerDefinition, t *ECST
 	// ECR images", and likewise for the others.
 	why := ""
 	switch {
-	case c.LogConfiguration != nil && c.LogConfiguration.LogDriver == ecstypes.LogDriverAwslogs:
+	case container.LogConfiguration != nil && container.LogConfiguration.LogDriver == ecstypes.LogDriverAwslogs:
 		why = "the log driver awslogs"
-	case len(c.Secrets) > 0:
+	case len(container.Secrets) > 0:
 		why = "secrets"
-	case c.Image != nil && ecrImage.MatchString(*c.Image):
+	case container.Image != nil && ecrImage.MatchString(*container.Image):
 		why = "an image in ECR"
 	default:
 		return
 	}
-	b.errorf(n, "FARGATE needs an executionRole for %s", why)
+	c.errorf(n, "FARGATE needs an executionRole for %s", why)
 }
 
 // checkIgnore holds each path to the fields that a task definition has, so
 // that a misspelt one does not let a difference through the wrong door.
-func (b *binder) checkIgnore(n *node, paths []string) {
+func (c checker) checkIgnore(n *node, paths []string) {
 	for i, path := range paths {
 		at := n.item(i)
 		if at.kind != scalar || at.bad {
@@ -411,7 +413,7 @@ func (b *binder) checkIgnore(n *node, paths []string) {
 		t := reflect.TypeFor[ECSTaskDefinition]()
 		segments := SplitPath(path)
 		if slices.Contains([]string{"family", "ignore", "tags"}, segments[0]) {
-			b.errorf(at, "ignore: %s cannot be ignored", segments[0])
+			c.errorf(at, "ignore: %s cannot be ignored", segments[0])
 			continue
 		}
 		for _, s := range segments {
@@ -428,7 +430,7 @@ func (b *binder) checkIgnore(n *node, paths []string) {
 			case t.Kind() == reflect.Struct:
 				var names []string
 				found := false
-				for _, f := range b.fieldsOf(t) {
+				for _, f := range shape.Fields(t) {
 					names = append(names, f.Name)
 					if f.Name == s {
 						t, found = f.Type, true
@@ -440,7 +442,7 @@ func (b *binder) checkIgnore(n *node, paths []string) {
 				}
 				hint = suggest(s, names)
 			}
-			b.errorf(at, "ignore: %q: a task definition has no %q there; a path looks like containerDefinitions.*.image%s", clip(path), clip(s), hint)
+			c.errorf(at, "ignore: %q: a task definition has no %q there; a path looks like containerDefinitions.*.image%s", clip(path), clip(s), hint)
 			break
 		}
 	}

@@ -34,67 +34,67 @@ var (
 	roleARN   = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/.+$`)
 )
 
-func (b *binder) checkPolicy(n *node, p *IAMPolicy) {
-	b.checkIAMName(n, p.Name, p.Path, "policy", maxPolicyName)
-	b.checkDescription(n, p.Description)
+func (c checker) checkPolicy(n *node, p *IAMPolicy) {
+	c.checkIAMName(n, p.Name, p.Path, "policy", maxPolicyName)
+	c.checkDescription(n, p.Description)
 	if p.Document == nil {
 		return
 	}
-	b.checkStatements(n.get("document"), identityPolicy)
-	b.checkSize(n.get("document"), "document", size(p.Document), maxManagedPolicy)
+	c.checkStatements(n.get("document"), identityPolicy)
+	c.checkSize(n.get("document"), "document", size(p.Document), maxManagedPolicy)
 }
 
-func (b *binder) checkRole(n *node, r *IAMRole) {
-	b.checkIAMName(n, r.Name, r.Path, "role", maxUserName)
-	b.checkDescription(n, r.Description)
+func (c checker) checkRole(n *node, r *IAMRole) {
+	c.checkIAMName(n, r.Name, r.Path, "role", maxUserName)
+	c.checkDescription(n, r.Description)
 	assume, trust := n.field("assumeRolePolicy"), n.field("trust")
 	switch {
 	case r.AssumeRolePolicy != nil && r.Trust != nil:
-		b.errorf(n.key("trust"), "iam.role: assumeRolePolicy and trust say the same thing; give one of them")
+		c.errorf(n.key("trust"), "iam.role: assumeRolePolicy and trust say the same thing; give one of them")
 	case r.Trust != nil:
-		r.AssumeRolePolicy = b.trust(n.get("trust"), r.Trust)
+		r.AssumeRolePolicy = c.trust(n.get("trust"), r.Trust)
 	case (assume == nil || assume.isNull()) && (trust == nil || trust.isNull()):
-		b.errorf(n, "iam.role: assumeRolePolicy or trust is missing")
+		c.errorf(n, "iam.role: assumeRolePolicy or trust is missing")
 	case r.AssumeRolePolicy != nil:
-		b.checkStatements(n.get("assumeRolePolicy"), trustPolicy)
-		b.checkSize(n.get("assumeRolePolicy"), "assumeRolePolicy", size(r.AssumeRolePolicy), maxTrustPolicy)
+		c.checkStatements(n.get("assumeRolePolicy"), trustPolicy)
+		c.checkSize(n.get("assumeRolePolicy"), "assumeRolePolicy", size(r.AssumeRolePolicy), maxTrustPolicy)
 	}
 	if d := r.MaxSessionDuration; d != nil && (*d < minSession || *d > maxSession) {
-		b.errorf(n.get("maxSessionDuration"), "maxSessionDuration: %d seconds; IAM allows %d to %d", *d, minSession, maxSession)
+		c.errorf(n.get("maxSessionDuration"), "maxSessionDuration: %d seconds; IAM allows %d to %d", *d, minSession, maxSession)
 	}
-	b.resolvePolicies(n, r.PermissionsBoundary, r.Policies, "role", maxRoleAttached)
-	b.checkInline(n.get("inlinePolicies"), r.InlinePolicies, maxRoleInline)
+	c.resolvePolicies(n, r.PermissionsBoundary, r.Policies, "role", maxRoleAttached)
+	c.checkInline(n.get("inlinePolicies"), r.InlinePolicies, maxRoleInline)
 }
 
-func (b *binder) checkUser(n *node, u *IAMUser) {
-	b.checkIAMName(n, u.Name, u.Path, "user", maxUserName)
-	b.resolvePolicies(n, u.PermissionsBoundary, u.Policies, "user", maxUserAttached)
-	b.checkInline(n.get("inlinePolicies"), u.InlinePolicies, maxUserInline)
+func (c checker) checkUser(n *node, u *IAMUser) {
+	c.checkIAMName(n, u.Name, u.Path, "user", maxUserName)
+	c.resolvePolicies(n, u.PermissionsBoundary, u.Policies, "user", maxUserAttached)
+	c.checkInline(n.get("inlinePolicies"), u.InlinePolicies, maxUserInline)
 	if u.AccessKey == nil {
 		return
 	}
-	b.checkAccessKey(n.get("accessKey"), u.AccessKey)
+	c.checkAccessKey(n.get("accessKey"), u.AccessKey)
 }
 
-func (b *binder) checkIAMName(n *node, name, path, what string, most int) {
+func (c checker) checkIAMName(n *node, name, path, what string, most int) {
 	at := n.get("name")
 	switch {
 	case name == "":
-		b.emptyName(at, "name")
+		c.emptyName(at, "name")
 	case len(name) > most:
-		b.errorf(at, "%s name: %d characters; IAM allows %d", what, len(name), most)
+		c.errorf(at, "%s name: %d characters; IAM allows %d", what, len(name), most)
 	case !iamName.MatchString(name):
-		b.errorf(at, "%s name: %q: allowed are letters, digits and _ + = , . @ -", what, clip(name))
+		c.errorf(at, "%s name: %q: allowed are letters, digits and _ + = , . @ -", what, clip(name))
 	}
 	at = n.get("path")
 	if path != "" && (len(path) > maxPath || !iamPath.MatchString(path)) {
-		b.errorf(at, "path: %q: want up to %d characters without spaces that begin and end with a slash, like /ml/", clip(path), maxPath)
+		c.errorf(at, "path: %q: want up to %d characters without spaces that begin and end with a slash, like /ml/", clip(path), maxPath)
 	}
 }
 
-func (b *binder) checkDescription(n *node, text *string) {
+func (c checker) checkDescription(n *node, text *string) {
 	if text != nil && utf8.RuneCountInString(*text) > maxDescription {
-		b.errorf(n.get("description"), "description: %d characters; IAM allows %d", utf8.RuneCountInString(*text), maxDescription)
+		c.errorf(n.get("description"), "description: %d characters; IAM allows %d", utf8.RuneCountInString(*text), maxDescription)
 	}
 }
 
@@ -109,27 +109,27 @@ func size(d Document) int {
 	return n
 }
 
-func (b *binder) checkSize(n *node, what string, size, most int) {
+func (c checker) checkSize(n *node, what string, size, most int) {
 	if size > most {
-		b.errorf(n, "%s: %d characters without white space; IAM allows %d", what, size, most)
+		c.errorf(n, "%s: %d characters without white space; IAM allows %d", what, size, most)
 	}
 }
 
 // resolvePolicies puts ARNs in the place of names.
-func (b *binder) resolvePolicies(n *node, boundary *string, policies []string, what string, most int) {
+func (c checker) resolvePolicies(n *node, boundary *string, policies []string, what string, most int) {
 	if boundary != nil && *boundary != "" {
-		*boundary = b.resolveARN(n.get("permissionsBoundary"), "permissionsBoundary", *boundary, Policy, policyARN)
+		*boundary = c.resolveARN(n.get("permissionsBoundary"), "permissionsBoundary", *boundary, Policy, policyARN)
 	}
 	at := n.get("policies")
 	if len(policies) > most {
-		b.errorf(at, "policies: %d; IAM attaches at most %d to a %s", len(policies), most, what)
+		c.errorf(at, "policies: %d; IAM attaches at most %d to a %s", len(policies), most, what)
 	}
 	seen := make(map[string]bool)
 	for i, p := range policies {
 		if item := at.item(i); item.kind == scalar && !item.bad && !item.isNull() {
-			policies[i] = b.resolveARN(item, "policies", p, Policy, policyARN)
+			policies[i] = c.resolveARN(item, "policies", p, Policy, policyARN)
 			if seen[policies[i]] {
-				b.errorf(item, "policies: %q is listed twice", p)
+				c.errorf(item, "policies: %q is listed twice", p)
 			}
 			seen[policies[i]] = true
 		}
@@ -138,44 +138,44 @@ func (b *binder) resolvePolicies(n *node, boundary *string, policies []string, w
 
 // resolveARN turns what names a policy or a role into its ARN: a name of this
 // spec, or an ARN as it is.
-func (b *binder) resolveARN(n *node, field, text string, kind Kind, pattern *regexp.Regexp) string {
+func (c checker) resolveARN(n *node, field, text string, kind Kind, pattern *regexp.Regexp) string {
 	if n.kind != scalar || n.bad {
 		return text
 	}
 	id := ID{kind, text}
-	if r := b.declared[id]; r != nil {
-		b.need(id, n)
-		return b.arn(r)
+	if r := c.byID[id]; r != nil {
+		c.needs.add(id, n)
+		return c.arn(r)
 	}
 	what := strings.TrimPrefix(string(kind), "iam.")
 	switch {
 	case strings.HasPrefix(text, "arn:"):
 		if !pattern.MatchString(text) {
-			b.errorf(n, "%s: %q is not the ARN of a %s", field, clip(text), what)
+			c.errorf(n, "%s: %q is not the ARN of a %s", field, clip(text), what)
 		}
-	case !b.incomplete[kind]:
+	case !c.incomplete[kind]:
 		var names []string
-		for id := range b.declared {
+		for id := range c.byID {
 			if id.Kind == kind {
 				names = append(names, id.Name)
 			}
 		}
-		b.errorf(n, "%s: this spec has no %s %q; name one of its own, any other by ARN%s", field, what, clip(text), suggest(text, names))
+		c.errorf(n, "%s: this spec has no %s %q; name one of its own, any other by ARN%s", field, what, clip(text), suggest(text, names))
 	}
 	return text
 }
 
-func (b *binder) checkInline(n *node, policies map[string]Document, most int) {
+func (c checker) checkInline(n *node, policies map[string]Document, most int) {
 	total := 0
 	for _, name := range slices.Sorted(maps.Keys(policies)) {
 		if len(name) > maxPolicyName || !iamName.MatchString(name) {
-			b.errorf(n.key(name), "inlinePolicies: %q: a name has 1 to %d letters, digits and _ + = , . @ -", clip(name), maxPolicyName)
+			c.errorf(n.key(name), "inlinePolicies: %q: a name has 1 to %d letters, digits and _ + = , . @ -", clip(name), maxPolicyName)
 		}
 		if policies[name] == nil {
 			continue
 		}
-		b.checkStatements(n.get(name), identityPolicy)
+		c.checkStatements(n.get(name), identityPolicy)
 		total += size(policies[name])
 	}
-	b.checkSize(n, "inlinePolicies together", total, most)
+	c.checkSize(n, "inlinePolicies together", total, most)
 }

@@ -13,28 +13,28 @@ const DeliveryRetention = 2
 
 var logGroupName = regexp.MustCompile(`^[A-Za-z0-9_./#-]+$`)
 
-func (b *binder) checkLogGroup(n *node, group *LogsLogGroup) {
+func (c checker) checkLogGroup(n *node, group *LogsLogGroup) {
 	name, at := group.Name, n.get("name")
 	switch {
 	case name == "":
-		b.emptyName(at, "name")
+		c.emptyName(at, "name")
 	case len(name) > maxLogGroupName:
-		b.errorf(at, "log group name: %d characters; CloudWatch allows %d", len(name), maxLogGroupName)
+		c.errorf(at, "log group name: %d characters; CloudWatch allows %d", len(name), maxLogGroupName)
 	case !logGroupName.MatchString(name):
-		b.errorf(at, "log group name: %q: allowed are letters, digits and _ - / . #", clip(name))
+		c.errorf(at, "log group name: %q: allowed are letters, digits and _ - / . #", clip(name))
 	case strings.HasPrefix(name, "aws/"):
-		b.errorf(at, "log group name: %q: the beginning aws/ is reserved by AWS", clip(name))
+		c.errorf(at, "log group name: %q: the beginning aws/ is reserved by AWS", clip(name))
 	}
 	if at := n.get("retentionInDays"); group.RetentionInDays != nil && at.kind == scalar && !at.bad {
 		delivery, fixed := group.LogGroupClass == "DELIVERY", *group.RetentionInDays == DeliveryRetention
 		switch {
 		case delivery && !fixed:
-			b.errorf(at, "retentionInDays: a log group of the class DELIVERY keeps its events for %d days, which AWS does not change; leave it out", DeliveryRetention)
+			c.errorf(at, "retentionInDays: a log group of the class DELIVERY keeps its events for %d days, which AWS does not change; leave it out", DeliveryRetention)
 		case fixed && !delivery:
-			b.errorf(at, "retentionInDays: %d is for log groups of the class DELIVERY only; the nearest for others are 1 and 3", DeliveryRetention)
+			c.errorf(at, "retentionInDays: %d is for log groups of the class DELIVERY only; the nearest for others are 1 and 3", DeliveryRetention)
 		}
 	}
 	if group.KMSKeyID != nil && *group.KMSKeyID != "" {
-		b.checkKMSKey(n.get("kmsKeyId"), "kmsKeyId", group.KMSKeyID)
+		c.checkKMSKey(n.get("kmsKeyId"), "kmsKeyId", group.KMSKeyID)
 	}
 }

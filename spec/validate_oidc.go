@@ -38,26 +38,26 @@ func issuer(url string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(url, "https://"), "/")
 }
 
-func (b *binder) checkOIDCProvider(n *node, p *IAMOIDCProvider) {
-	b.checkIssuer(n.get("url"), "url", p.URL)
+func (c checker) checkOIDCProvider(n *node, p *IAMOIDCProvider) {
+	c.checkIssuer(n.get("url"), "url", p.URL)
 	p.URL = issuer(p.URL)
 
 	at := n.get("clientIDList")
 	switch {
 	case p.ClientIDList == nil:
 	case len(p.ClientIDList) == 0:
-		b.errorf(at, "clientIDList: the list is empty; for a role of AWS it is [%s]", stsAudience)
+		c.errorf(at, "clientIDList: the list is empty; for a role of AWS it is [%s]", stsAudience)
 	case len(p.ClientIDList) > maxClientIDs:
-		b.errorf(at, "clientIDList: %d; IAM allows %d", len(p.ClientIDList), maxClientIDs)
+		c.errorf(at, "clientIDList: %d; IAM allows %d", len(p.ClientIDList), maxClientIDs)
 	}
 	for i, id := range p.ClientIDList {
 		item := at.item(i)
 		switch {
 		case !item.readable():
 		case id == "" || len(id) > maxClientID:
-			b.errorf(item, "clientIDList: a client id has 1 to %d characters, this one has %d", maxClientID, len(id))
+			c.errorf(item, "clientIDList: a client id has 1 to %d characters, this one has %d", maxClientID, len(id))
 		case slices.Contains(p.ClientIDList[:i], id):
-			b.errorf(item, "clientIDList: %q is listed twice", clip(id))
+			c.errorf(item, "clientIDList: %q is listed twice", clip(id))
 		}
 	}
 
@@ -65,9 +65,9 @@ func (b *binder) checkOIDCProvider(n *node, p *IAMOIDCProvider) {
 	switch {
 	case p.ThumbprintList == nil:
 	case len(p.ThumbprintList) == 0:
-		b.errorf(at, "thumbprintList: the list is empty; leave it out, and AWS finds out itself")
+		c.errorf(at, "thumbprintList: the list is empty; leave it out, and AWS finds out itself")
 	case len(p.ThumbprintList) > maxThumbprints:
-		b.errorf(at, "thumbprintList: %d; IAM allows %d", len(p.ThumbprintList), maxThumbprints)
+		c.errorf(at, "thumbprintList: %d; IAM allows %d", len(p.ThumbprintList), maxThumbprints)
 	}
 	for i, hash := range p.ThumbprintList {
 		hash = strings.ToLower(hash)
@@ -76,21 +76,21 @@ func (b *binder) checkOIDCProvider(n *node, p *IAMOIDCProvider) {
 		switch {
 		case !item.readable():
 		case !thumbprint.MatchString(hash):
-			b.errorf(item, "thumbprintList: %s is none; want the SHA-1 of a certificate in 40 hex digits, without colons", item.what())
+			c.errorf(item, "thumbprintList: %s is none; want the SHA-1 of a certificate in 40 hex digits, without colons", item.what())
 		case slices.Contains(p.ThumbprintList[:i], hash):
-			b.errorf(item, "thumbprintList: %s is listed twice", item.what())
+			c.errorf(item, "thumbprintList: %s is listed twice", item.what())
 		}
 	}
 }
 
-func (b *binder) checkIssuer(n *node, field, url string) {
+func (c checker) checkIssuer(n *node, field, url string) {
 	name := issuer(url)
 	switch {
 	case !n.readable():
 	case len(name) > maxIssuer:
-		b.errorf(n, "%s: %d characters; IAM allows %d", field, len(name), maxIssuer)
+		c.errorf(n, "%s: %d characters; IAM allows %d", field, len(name), maxIssuer)
 	case !issuerURL.MatchString(name):
-		b.errorf(n, "%s: %q: want a host in small letters, perhaps with a path, and no port or query, like %s", field, clip(url), githubIssuer)
+		c.errorf(n, "%s: %q: want a host in small letters, perhaps with a path, and no port or query, like %s", field, clip(url), githubIssuer)
 	}
 }
 
@@ -109,30 +109,30 @@ type trustStatement struct {
 
 // trust writes out the short form. What it returns is of use only where
 // nothing was reported.
-func (b *binder) trust(n *node, t *RoleTrust) Document {
+func (c checker) trust(n *node, t *RoleTrust) Document {
 	if t.GitHub == nil {
 		return nil
 	}
 	n, github := n.get("github"), t.GitHub
-	subject, operator := b.githubSubject(n, github)
+	subject, operator := c.githubSubject(n, github)
 
 	provider := ID{OIDCProvider, githubIssuer}
 	at := n
 	if f := n.field("provider"); f != nil && !f.isNull() {
 		at = f
-		b.checkIssuer(f, "provider", github.Provider)
+		c.checkIssuer(f, "provider", github.Provider)
 		provider.Name = issuer(github.Provider)
 	}
-	declared := b.declared[provider]
+	declared := c.byID[provider]
 	if declared == nil {
-		declared = &resource{id: provider} // the account's, kept by somebody else
+		declared = &entry{id: provider} // the account's, kept by somebody else
 	} else {
-		b.need(provider, at)
-		b.checkAudience(at, declared)
+		c.needs.add(provider, at)
+		c.checkAudience(at, declared)
 	}
 
 	s := trustStatement{Effect: "Allow", Action: "sts:AssumeRoleWithWebIdentity"}
-	s.Principal.Federated = b.arn(declared)
+	s.Principal.Federated = c.arn(declared)
 	s.Condition = map[string]map[string]string{"StringEquals": {provider.Name + ":aud": stsAudience}}
 	if s.Condition[operator] == nil {
 		s.Condition[operator] = make(map[string]string)
@@ -146,14 +146,14 @@ func (b *binder) trust(n *node, t *RoleTrust) Document {
 
 // githubSubject is what GitHub's token has to say of a job, and how IAM has to
 // compare it: https://docs.github.com/en/actions/reference/security/oidc
-func (b *binder) githubSubject(n *node, t *GitHubTrust) (subject, operator string) {
+func (c checker) githubSubject(n *node, t *GitHubTrust) (subject, operator string) {
 	if at := n.field("repository"); at.readable() {
 		name := t.Repository
 		if parts := numberedRepository.FindStringSubmatch(name); parts != nil {
 			name = parts[1] + "/" + parts[2]
 		}
 		if !isRepository(name) {
-			b.errorf(at, "github: %s is no repository; one looks like owner/name, or owner@123456/name@456789 with GitHub's numbers", at.what())
+			c.errorf(at, "github: %s is no repository; one looks like owner/name, or owner@123456/name@456789 with GitHub's numbers", at.what())
 		}
 	}
 	subject, operator = "repo:"+t.Repository+":*", "StringLike"
@@ -168,9 +168,9 @@ func (b *binder) githubSubject(n *node, t *GitHubTrust) (subject, operator strin
 			continue
 		}
 		if given++; given > 1 {
-			b.errorf(n.key(f.name), "github: give one of branch, environment and tag, since GitHub's token names only one")
+			c.errorf(n.key(f.name), "github: give one of branch, environment and tag, since GitHub's token names only one")
 		}
-		b.checkGitHubName(at, f.name, f.value)
+		c.checkGitHubName(at, f.name, f.value)
 		// Colons part the subject, so GitHub writes those of a name this way.
 		subject = "repo:" + t.Repository + ":" + f.kind + strings.ReplaceAll(f.value, ":", "%3A")
 		operator = "StringEquals"
@@ -181,27 +181,27 @@ func (b *binder) githubSubject(n *node, t *GitHubTrust) (subject, operator strin
 	return subject, operator
 }
 
-func (b *binder) checkGitHubName(n *node, field, name string) {
+func (c checker) checkGitHubName(n *node, field, name string) {
 	isRef := field != "environment"
 	switch {
 	case name == "":
-		b.emptyName(n, field)
+		c.emptyName(n, field)
 	case notInPolicy.MatchString(name):
-		b.errorf(n, "github: %s: IAM takes ${ for a variable of its own, and its documents hold no characters above U+00FF", n.what())
+		c.errorf(n, "github: %s: IAM takes ${ for a variable of its own, and its documents hold no characters above U+00FF", n.what())
 	case isRef && strings.HasPrefix(name, "refs/"):
-		b.errorf(n, "github: %s: a %s goes without refs/ and what follows it", n.what(), field)
+		c.errorf(n, "github: %s: a %s goes without refs/ and what follows it", n.what(), field)
 	case isRef && notInRef.MatchString(name):
-		b.errorf(n, "github: %s is no %s: git's names have no spaces, no .. and none of ~ ^ : \\ [ @{", n.what(), field)
+		c.errorf(n, "github: %s is no %s: git's names have no spaces, no .. and none of ~ ^ : \\ [ @{", n.what(), field)
 	case !isRef:
-		b.checkEnvironment(n, name)
+		c.checkEnvironment(n, name)
 	}
 }
 
 // checkAudience wants a provider of this spec to let tokens for AWS in.
-func (b *binder) checkAudience(at *node, provider *resource) {
+func (c checker) checkAudience(at *node, provider *entry) {
 	list := provider.node.field("clientIDList")
 	if list == nil || list.kind != sequence || slices.ContainsFunc(list.items, func(n *node) bool { return n.text == stsAudience || n.bad }) {
 		return
 	}
-	b.errorf(at, "trust: %s lacks %s in its clientIDList, so no workflow could take the role", provider.id, stsAudience)
+	c.errorf(at, "trust: %s lacks %s in its clientIDList, so no workflow could take the role", provider.id, stsAudience)
 }
