@@ -275,7 +275,7 @@ func (k *AccessKey) made(live accessKeys, why string) reconcile.Plan {
 	uncommitted, standing := live.uncommitted(), live.standing()
 	plan := reconcile.Plan{Exists: len(uncommitted) > 0}
 	for _, key := range uncommitted {
-		plan.Steps = append(plan.Steps, k.removeLost(key.id))
+		plan.Steps = append(plan.Steps, k.remove(key.id, "whose secret was lost"))
 	}
 	// A mark that is fresh still says all there is to say.
 	fresh := k.env.Now().Sub(live.record.creating).Abs() <= freshMark || k.marked && !live.record.creating.IsZero()
@@ -393,28 +393,6 @@ func (k *AccessKey) remove(id, which string) reconcile.Step {
 	}
 }
 
-// removeLost deletes a key that some of the sinks may have.
-func (k *AccessKey) removeLost(id string) reconcile.Step {
-	step := k.remove(id, "whose secret was lost")
-	remove := step.Do
-	step.Do = func(ctx context.Context) error {
-		if err := k.withdraw(ctx, id); err != nil {
-			return err
-		}
-		return remove(ctx)
-	}
-	return step
-}
-
-func (k *AccessKey) withdraw(ctx context.Context, id string) error {
-	for _, s := range k.sinks {
-		if err := s.Withdraw(ctx, id); err != nil {
-			return fmt.Errorf("take %s out of %s: %w", id, s, awsx.Clean(err))
-		}
-	}
-	return nil
-}
-
 func (k *AccessKey) setStatus(path, id string, active bool) reconcile.Step {
 	before, after := types.StatusTypeActive, types.StatusTypeInactive
 	if active {
@@ -500,7 +478,6 @@ func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.
 			// run finds the key by the mark.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 			defer cancel()
-			err = errors.Join(err, k.withdraw(ctx, key.ID))
 			if _, undo := k.api.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &k.user, AccessKeyId: &key.ID}); undo != nil {
 				err = errors.Join(err, fmt.Errorf("delete %s again: %w", key.ID, awsx.Clean(undo)))
 			}

@@ -69,14 +69,12 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 
 func sinks(keys Keys, env reconcile.Env, user spec.IAMUser) []sink.Sink {
 	var all []sink.Sink
-	files := keys.Files
-	files.Stack = env.Stack
 	for _, to := range user.AccessKey.Deliver {
 		switch {
 		case to.File != nil && to.File.Format == "env":
-			all = append(all, files.Env(to.File.Path))
+			all = append(all, keys.Files.Env(to.File.Path))
 		case to.File != nil:
-			all = append(all, files.Credentials(to.File.Path, cmp.Or(to.File.Profile, user.Name)))
+			all = append(all, keys.Files.Credentials(to.File.Path, cmp.Or(to.File.Profile, user.Name)))
 		case to.GitHub != nil:
 			all = append(all, keys.GitHub.Sink(sink.GitHubSecrets(*to.GitHub)))
 		case to.SecretsManager != nil:

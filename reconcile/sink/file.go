@@ -23,7 +23,10 @@ type Files struct {
 	// Suffix is put behind each path. A sandbox's pairs go beside the real
 	// ones, never over them.
 	Suffix string
-	// Stack is whose pairs they are, PROJECT/ENVIRONMENT.
+
+	// Stack says whose pairs they are: a stack's name, and its account's. It is
+	// written beside each pair, since the record that AWS has goes with the
+	// user.
 	Stack string
 }
 
@@ -31,20 +34,15 @@ type Files struct {
 // Other profiles, other settings of this one, and comments stay as they are.
 func (f Files) Credentials(path, profile string) Sink {
 	path = f.Path(path)
-	return &fileSink{path: path, name: fmt.Sprintf("%s (profile %s)", path, profile), mark: f.mark(), format: credentialsFormat{profile, f.mark()}}
+	return &fileSink{path: path, name: fmt.Sprintf("%s (profile %s)", path, profile), stack: f.Stack, format: credentialsFormat{profile}}
 }
 
 // Env is a file of environment variables, NAME=VALUE on each line, as docker
 // and systemd read it. Other variables and comments stay as they are.
 func (f Files) Env(path string) Sink {
 	path = f.Path(path)
-	return &fileSink{path: path, name: path, mark: f.mark(), format: envFormat{f.mark()}}
+	return &fileSink{path: path, name: path, stack: f.Stack, format: envFormat{}}
 }
-
-// mark begins the comment above a pair that the stack has put there. IAM's
-// record of the pair goes with its user, so that it would look like somebody's
-// once the user was deleted by hand.
-func (f Files) mark() string { return "# churn-reconcile: delivered for " + f.Stack + ": " }
 
 // Path is the file that a path of the spec stands for. The kernel would look
 // for each folder on the way of a/../x, so that such a path could be read and
@@ -54,7 +52,7 @@ func (f Files) Path(path string) string { return filepath.Clean(path) + f.Suffix
 type fileSink struct {
 	path   string
 	name   string
-	mark   string
+	stack  string
 	format format
 }
 
@@ -62,8 +60,8 @@ type fileSink struct {
 type format interface {
 	// pairs are all pairs, or halves of one, that set would take away.
 	pairs(text []byte) []pair
-	set(text []byte, key Key) []byte
-	unset(text []byte) []byte
+	// set puts the pair there, with a comment above.
+	set(text []byte, key Key, comment string) []byte
 }
 
 // get is the pair that readers of the file find.
@@ -85,7 +83,7 @@ func (s *fileSink) Check(ctx context.Context, ours []string) error {
 			return err
 		}
 		trial := Key{ID: "id", Secret: NewSecret("secret")}
-		if get(s.format, s.format.set(text, trial)) != (pair{trial.ID, trial.Secret.Reveal()}) {
+		if get(s.format, s.with(text, trial)) != (pair{trial.ID, trial.Secret.Reveal()}) {
 			return fmt.Errorf("%s: a profile of this name could not be read back", s)
 		}
 		tmp, err := createTemporary(path)
@@ -119,7 +117,7 @@ func (s *fileSink) Deliver(ctx context.Context, key Key) error {
 		if err := s.mayReplace(text, append(slices.Clone(key.Ours), key.ID)); err != nil {
 			return err
 		}
-		if err := replace(path, s.format.set(text, key)); err != nil {
+		if err := replace(path, s.with(text, key)); err != nil {
 			return err
 		}
 		text, err := read(path)
@@ -130,18 +128,6 @@ func (s *fileSink) Deliver(ctx context.Context, key Key) error {
 			return fmt.Errorf("%s does not read back as written", path)
 		}
 		return nil
-	})
-}
-
-func (s *fileSink) Withdraw(ctx context.Context, id string) error {
-	if held, err := s.Holds(ctx, id, time.Time{}); err != nil || !held {
-		return err
-	}
-	return s.locked(ctx, func(path string, text []byte) error {
-		if s.mayReplace(text, []string{id}) != nil {
-			return nil // another pair has come in its place
-		}
-		return replace(path, s.format.unset(text))
 	})
 }
 
@@ -163,11 +149,35 @@ func (s *fileSink) locked(ctx context.Context, work func(path string, text []byt
 	return work(path, text)
 }
 
+// with is the text with the pair in it, and with the word on whose it is.
+func (s *fileSink) with(text []byte, key Key) []byte {
+	for _, p := range s.format.pairs(text) {
+		text = without(text, s.mark(p.ID))
+	}
+	return s.format.set(text, key, s.mark(key.ID))
+}
+
+// mark is the line that says whose the pair with this id is. It names the id,
+// so that it says nothing of a pair that somebody puts into its place.
+func (s *fileSink) mark(id string) string {
+	return fmt.Sprintf("# churn-reconcile: %s of %s", id, s.stack)
+}
+
+func without(text []byte, mark string) []byte {
+	var rest []byte
+	for line := range bytes.Lines(text) {
+		if string(bytes.TrimSpace(line)) != mark {
+			rest = append(rest, line...)
+		}
+	}
+	return rest
+}
+
 // mayReplace refuses where the pair is somebody's: AWS tells a secret once, and
 // this may be its only copy.
 func (s *fileSink) mayReplace(text []byte, ours []string) error {
 	for _, p := range s.format.pairs(text) {
-		if slices.Contains(ours, p.ID) || p.ID != "" && bytes.Contains(text, []byte(s.mark+p.ID)) {
+		if slices.Contains(ours, p.ID) || len(without(text, s.mark(p.ID))) < len(text) {
 			continue
 		}
 		held := "a key"
@@ -299,7 +309,7 @@ const (
 	secretSetting = "aws_secret_access_key"
 )
 
-type credentialsFormat struct{ profile, mark string }
+type credentialsFormat struct{ profile string }
 
 func (f credentialsFormat) pairs(text []byte) []pair {
 	var all pairList
@@ -322,7 +332,7 @@ func (f credentialsFormat) pairs(text []byte) []pair {
 // set puts the pair at the place of the old one, or else below the profile's
 // header. A session token that stood there belonged to the old pair, so it
 // goes.
-func (f credentialsFormat) set(text []byte, key Key) []byte {
+func (f credentialsFormat) set(text []byte, key Key, comment string) []byte {
 	end := "\n"
 	if bytes.Contains(text, []byte("\r\n")) {
 		end = "\r\n"
@@ -335,16 +345,10 @@ func (f credentialsFormat) set(text []byte, key Key) []byte {
 		lines = append(lines, "["+f.profile+"]"+end)
 		at = len(lines)
 	}
-	return []byte(strings.Join(slices.Insert(lines, at,
-		indent+f.mark+key.ID+end,
+	return []byte(strings.Join(slices.Insert(lines, at, comment+end,
 		indent+idSetting+" = "+key.ID+end,
 		indent+secretSetting+" = "+key.Secret.Reveal()+end,
 	), ""))
-}
-
-func (f credentialsFormat) unset(text []byte) []byte {
-	lines, _, _ := f.others(text, "")
-	return []byte(strings.Join(lines, ""))
 }
 
 // others are the lines that are none of the profile's pair. at is where the
@@ -365,8 +369,6 @@ func (f credentialsFormat) others(text []byte, end string) (lines []string, at i
 		name, _ := setting(line)
 		switch {
 		case !here:
-		case strings.HasPrefix(strings.TrimSpace(line), f.mark):
-			continue
 		case name == "":
 			if dropping && continues(line) {
 				continue
@@ -440,7 +442,7 @@ const (
 	secretVariable = "AWS_SECRET_ACCESS_KEY"
 )
 
-type envFormat struct{ mark string }
+type envFormat struct{}
 
 func (envFormat) pairs(text []byte) []pair {
 	var all pairList
@@ -456,26 +458,18 @@ func (envFormat) pairs(text []byte) []pair {
 	return all.pairs()
 }
 
-func (f envFormat) set(text []byte, key Key) []byte {
-	out := bytes.NewBuffer(f.unset(text))
-	newline(out)
-	fmt.Fprintf(out, "%s%s\n%s=%s\n%s=%s\n", f.mark, key.ID, idVariable, key.ID, secretVariable, key.Secret.Reveal())
-	return out.Bytes()
-}
-
-func (f envFormat) unset(text []byte) []byte {
-	var out []byte
+func (envFormat) set(text []byte, key Key, comment string) []byte {
+	var out bytes.Buffer
 	for line := range strings.Lines(string(text)) {
-		line, text := line, strings.TrimSpace(line)
-		switch name, _, _ := strings.Cut(text, "="); name {
+		switch name, _, _ := strings.Cut(strings.TrimSpace(line), "="); name {
 		case idVariable, secretVariable, "AWS_SESSION_TOKEN":
 		default:
-			if !strings.HasPrefix(text, f.mark) {
-				out = append(out, line...)
-			}
+			out.WriteString(line)
 		}
 	}
-	return out
+	newline(&out)
+	fmt.Fprintf(&out, "%s\n%s=%s\n%s=%s\n", comment, idVariable, key.ID, secretVariable, key.Secret.Reveal())
+	return out.Bytes()
 }
 
 // A pairList gathers the pairs of a file. What is told twice in one place

@@ -16,6 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// mark is the line above a pair that is delivered as AKIANEW of the stack p/e.
+const mark = "# churn-reconcile: AKIANEW of p/e"
+
 func key(id, secret string) Key { return Key{ID: id, Secret: NewSecret(secret), User: "ml"} }
 
 // sdkReads is what the SDK reads of a profile.
@@ -35,7 +38,7 @@ func sdkReads(t *testing.T, path, profile string) [2]string {
 
 func TestCredentialsFormat(t *testing.T) {
 	t.Parallel()
-	const written = "# churn-reconcile: delivered for ml/dev: AKIANEW\naws_access_key_id = AKIANEW\naws_secret_access_key = new+/=secret\n"
+	const written = mark + "\naws_access_key_id = AKIANEW\naws_secret_access_key = new+/=secret\n"
 	tests := []struct {
 		name   string
 		before string
@@ -62,16 +65,16 @@ func TestCredentialsFormat(t *testing.T) {
 		{
 			"lines that end as Windows has them",
 			"[ml]\r\naws_access_key_id = OLD\r\nregion = x\r\n",
-			"[ml]\r\n# churn-reconcile: delivered for ml/dev: AKIANEW\r\naws_access_key_id = AKIANEW\r\naws_secret_access_key = new+/=secret\r\nregion = x\r\n",
+			"[ml]\r\n" + mark + "\r\naws_access_key_id = AKIANEW\r\naws_secret_access_key = new+/=secret\r\nregion = x\r\n",
 		},
 		{
 			"an indented profile",
 			"[ml]\n  aws_access_key_id = OLD\n  aws_secret_access_key = OLD\n  region = x\n",
-			"[ml]\n  # churn-reconcile: delivered for ml/dev: AKIANEW\n  aws_access_key_id = AKIANEW\n  aws_secret_access_key = new+/=secret\n  region = x\n",
+			"[ml]\n" + mark + "\n  aws_access_key_id = AKIANEW\n  aws_secret_access_key = new+/=secret\n  region = x\n",
 		},
 		{
 			"an indented profile without a pair", "[ml]\n  region = x\n",
-			"[ml]\n  # churn-reconcile: delivered for ml/dev: AKIANEW\n  aws_access_key_id = AKIANEW\n  aws_secret_access_key = new+/=secret\n  region = x\n",
+			"[ml]\n" + mark + "\n  aws_access_key_id = AKIANEW\n  aws_secret_access_key = new+/=secret\n  region = x\n",
 		},
 		{"a value that goes on", "[ml]\naws_secret_access_key = OLD\n  more\nregion = x\n", "[ml]\n" + written + "region = x\n"},
 		{"another value that goes on", "[ml]\nregion = x\n  more\n", "[ml]\n" + written + "region = x\n  more\n"},
@@ -88,7 +91,7 @@ func TestCredentialsFormat(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tt.before), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			files := Files{Stack: "ml/dev"}
+			files := Files{Stack: "p/e"}
 			k := key("AKIANEW", "new+/=secret")
 			k.Ours = []string{"", "OLD"}
 			if err := files.Credentials(path, "ml").Deliver(t.Context(), k); err != nil {
@@ -110,7 +113,7 @@ func TestCredentialsFormat(t *testing.T) {
 
 func TestEnvFormat(t *testing.T) {
 	t.Parallel()
-	const written = "# churn-reconcile: delivered for ml/dev: AKIANEW\nAWS_ACCESS_KEY_ID=AKIANEW\nAWS_SECRET_ACCESS_KEY=new+/=secret\n"
+	const written = mark + "\nAWS_ACCESS_KEY_ID=AKIANEW\nAWS_SECRET_ACCESS_KEY=new+/=secret\n"
 	tests := []struct{ name, before, after string }{
 		{"a new file", "", written},
 		{"other variables", "# mine\nA=1", "# mine\nA=1\n" + written},
@@ -120,11 +123,11 @@ func TestEnvFormat(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			after := envFormat{Files{Stack: "ml/dev"}.mark()}.set([]byte(tt.before), key("AKIANEW", "new+/=secret"))
+			after := envFormat{}.set([]byte(tt.before), key("AKIANEW", "new+/=secret"), mark)
 			if d := cmp.Diff(tt.after, string(after)); d != "" {
 				t.Errorf("want (-), got (+):\n%s", d)
 			}
-			if held := get(envFormat{Files{Stack: "ml/dev"}.mark()}, after); held != (pair{"AKIANEW", "new+/=secret"}) {
+			if held := get(envFormat{}, after); held != (pair{"AKIANEW", "new+/=secret"}) {
 				t.Errorf("reads back as %q", held)
 			}
 		})
@@ -307,19 +310,17 @@ func FuzzCredentials(f *testing.F) {
 		if strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\r") {
 			t.Skip("no line ends like that")
 		}
-		format := credentialsFormat{profile, Files{Stack: "ml/dev"}.mark()}
+		format := credentialsFormat{profile}
 		k := key("AKIANEW", "secret")
-		if get(format, format.set(nil, k)) != (pair{k.ID, "secret"}) {
+		if get(format, format.set(nil, k, mark)) != (pair{k.ID, "secret"}) {
 			t.Skip("no profile has that name")
 		}
-		after := format.set([]byte(text), k)
+		s := &fileSink{format: format, stack: "p/e"}
+		after := s.with([]byte(text), k)
 		if held := get(format, after); held != (pair{k.ID, "secret"}) {
 			t.Fatalf("reads back as %q:\n%q", held, after)
 		}
-		if left := format.pairs(format.unset(after)); len(left) > 0 {
-			t.Errorf("after it was taken out there is %q", left)
-		}
-		if again := format.set(after, k); string(again) != string(after) {
+		if again := s.with(after, k); string(again) != string(after) {
 			t.Errorf("once %q, twice %q", after, again)
 		}
 		var here bool

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // A pair that this stack has not put there is not overwritten, whether that
@@ -42,6 +40,10 @@ func TestPairOfSomebody(t *testing.T) {
 			"somebody's, in one profile with this stack's", "[ml]\naws_access_key_id = AKIATHEIRSTHEIRS\naws_secret_access_key = S\n" +
 				"aws_access_key_id = " + mine + "\naws_secret_access_key = S\n", false, "the key AKIATHEIRSTHEIRS",
 		},
+		{"this stack's, which AWS has forgotten", "[ml]\n# churn-reconcile: AKIAGONEGONEGONE of p/e\naws_access_key_id = AKIAGONEGONEGONE\naws_secret_access_key = S\n", false, ""},
+		{"another stack's", "[ml]\n# churn-reconcile: AKIATHEIRSTHEIRS of p/other\naws_access_key_id = AKIATHEIRSTHEIRS\naws_secret_access_key = S\n", false, "the key AKIATHEIRSTHEIRS"},
+		{"somebody's, in the place of this stack's", "[ml]\n# churn-reconcile: AKIAGONEGONEGONE of p/e\naws_access_key_id = AKIATHEIRSTHEIRS\naws_secret_access_key = S\n", false, "the key AKIATHEIRSTHEIRS"},
+		{"this stack's forgotten variables", "# churn-reconcile: AKIAGONEGONEGONE of p/e\nAWS_ACCESS_KEY_ID=AKIAGONEGONEGONE\nAWS_SECRET_ACCESS_KEY=S\n", true, ""},
 		{"this stack's variables", "AWS_ACCESS_KEY_ID=" + mine + "\nAWS_SECRET_ACCESS_KEY=S\n", true, ""},
 		{"somebody's variables", "AWS_ACCESS_KEY_ID=AKIATHEIRSTHEIRS\nAWS_SECRET_ACCESS_KEY=S\n", true, "the key AKIATHEIRSTHEIRS"},
 		{"other variables", "AWS_REGION=x\n", true, ""},
@@ -55,9 +57,10 @@ func TestPairOfSomebody(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s := Files{}.Credentials(path, "ml")
+			files := Files{Stack: "p/e"}
+			s := files.Credentials(path, "ml")
 			if tt.env {
-				s = Files{}.Env(path)
+				s = files.Env(path)
 			}
 			k := key("AKIANEWNEWNEWNEW", "new")
 			k.Ours = []string{mine}
@@ -66,6 +69,10 @@ func TestPairOfSomebody(t *testing.T) {
 			if tt.held == "" {
 				if err := errors.Join(checked, delivered); err != nil {
 					t.Error(err)
+				}
+				after, err := os.ReadFile(path)
+				if err != nil || strings.Contains(string(after), "GONE") || strings.Count(string(after), "# churn-reconcile: AKIANEWNEWNEWNEW of p/e\n") != 1 {
+					t.Errorf("the file is %q now (%v)", after, err)
 				}
 				return
 			}
@@ -79,48 +86,6 @@ func TestPairOfSomebody(t *testing.T) {
 				t.Errorf("the file is %q now (%v)", after, err)
 			}
 		})
-	}
-}
-
-func TestWithdraw(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name, before, after string
-		env                 bool
-	}{
-		{"the pair", "[ml]\nregion = x\naws_access_key_id = AKIA\naws_secret_access_key = S\n[b]\naws_access_key_id = AKIA\n", "[ml]\nregion = x\n[b]\naws_access_key_id = AKIA\n", false},
-		{"another pair", "[ml]\naws_access_key_id = OTHER\naws_secret_access_key = S", "[ml]\naws_access_key_id = OTHER\naws_secret_access_key = S", false},
-		{"the variables", "A=1\nAWS_ACCESS_KEY_ID=AKIA\nAWS_SECRET_ACCESS_KEY=S\n", "A=1\n", true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "file")
-			if err := os.WriteFile(path, []byte(tt.before), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			s := Files{}.Credentials(path, "ml")
-			if tt.env {
-				s = Files{}.Env(path)
-			}
-			if err := s.Withdraw(t.Context(), "AKIA"); err != nil {
-				t.Fatal(err)
-			}
-			after, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(tt.after, string(after)); d != "" {
-				t.Errorf("want (-), got (+):\n%s", d)
-			}
-		})
-	}
-	path := filepath.Join(t.TempDir(), "none")
-	if err := (Files{}).Credentials(path, "ml").Withdraw(t.Context(), "AKIA"); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a file was made: %v", err)
 	}
 }
 
@@ -166,7 +131,7 @@ func TestNoFileForASecret(t *testing.T) {
 			s := Files{}.Credentials(path, "ml")
 			_, held := s.Holds(t.Context(), "AKIA", time.Time{})
 			for step, err := range map[string]error{
-				"Holds": held, "Check": s.Check(t.Context(), nil), "Deliver": s.Deliver(t.Context(), key("AKIA", "S")), "Withdraw": s.Withdraw(t.Context(), "AKIA"),
+				"Holds": held, "Check": s.Check(t.Context(), nil), "Deliver": s.Deliver(t.Context(), key("AKIA", "S")),
 			} {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: error %v, want %q", step, err, want)

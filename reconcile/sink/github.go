@@ -88,7 +88,6 @@ func (leftAlone) Tells() bool                                            { retur
 func (leftAlone) Check(context.Context, []string) error                  { return nil }
 func (leftAlone) Holds(context.Context, string, time.Time) (bool, error) { return true, nil }
 func (leftAlone) Deliver(context.Context, Key) error                     { return nil }
-func (leftAlone) Withdraw(context.Context, string) error                 { return nil }
 
 type githubSink struct {
 	api *GitHub
@@ -152,10 +151,6 @@ func (s *githubSink) Deliver(ctx context.Context, key Key) error {
 	}
 	return s.put(ctx, map[string]string{s.to.KeyIDSecret: key.ID})
 }
-
-// Withdraw does nothing: GitHub does not tell whose pair it has, and takes
-// another one over it at any time.
-func (*githubSink) Withdraw(context.Context, string) error { return nil }
 
 type githubSecret struct {
 	UpdatedAt  time.Time `json:"updated_at"`

@@ -139,10 +139,6 @@ func (s *SecretsManager) Deliver(ctx context.Context, key Key) error {
 	}
 }
 
-// Withdraw does nothing: the secret carries the stack's mark, so that a later
-// pair may come over this one, and its earlier versions stay.
-func (*SecretsManager) Withdraw(context.Context, string) error { return nil }
-
 // readBackBudget is how long Secrets Manager gets to show what it has taken.
 // Its documentation calls it eventually consistent and names no time.
 const readBackBudget = 30 * time.Second

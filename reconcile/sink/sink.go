@@ -29,8 +29,8 @@ type Key struct {
 	Secret Secret
 	User   string
 
-	// Ours are the ids of this stack's that may be overwritten. Any other one
-	// that a sink tells of is somebody's, and stays.
+	// Ours are the ids of this stack's keys, as far as AWS tells. They may be
+	// overwritten; any other one that a sink has may be somebody's.
 	Ours []string
 }
 
@@ -54,8 +54,4 @@ type Sink interface {
 	// Deliver puts the pair there. Delivering again replaces what was
 	// delivered.
 	Deliver(context.Context, Key) error
-	// Withdraw takes the pair with this id out again, before the key is
-	// deleted: a sink that tells pairs apart would go on holding it, and once
-	// it is gone from AWS nothing says any more whose it was.
-	Withdraw(ctx context.Context, id string) error
 }

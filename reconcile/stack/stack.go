@@ -125,6 +125,7 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 		Stack: s.Spec.Stack(), IgnoreTags: s.Spec.IgnoreTags,
 		Pause: o.Pause, Now: o.Now,
 	}
+	keys.Files.Stack = owner(cfg, s.Spec)
 	s.Resources = resources(cfg, env, s.Spec, keys)
 	if o.Rotate != nil {
 		s.Resources, err = rotated(s.Resources, o.Rotate)
@@ -151,7 +152,7 @@ func keySinks(cfg aws.Config, file *spec.File, o Options) (iam.Keys, error) {
 	case o.AllowGitHub:
 	case o.Sandbox:
 		github.LeftAlone = "a sandbox's key is no use there"
-	case !awsx.IsAWS(awsiam.NewFromConfig(cfg).Options().BaseEndpoint) && !github.Loopback():
+	case !atAWS(cfg) && !github.Loopback():
 		github.LeftAlone = "the endpoint is not AWS's, and --allow-github is not given"
 	}
 	keys := iam.Keys{
@@ -176,6 +177,19 @@ func keySinks(cfg aws.Config, file *spec.File, o Options) (iam.Keys, error) {
 		}
 	}
 	return keys, nil
+}
+
+// atAWS says that access keys are made by AWS itself.
+func atAWS(cfg aws.Config) bool { return awsx.IsAWS(awsiam.NewFromConfig(cfg).Options().BaseEndpoint) }
+
+// owner says whose a key is that the stack makes. A real one is not that of a
+// stack of the same name on another endpoint, whatever account that is.
+func owner(cfg aws.Config, s *spec.Spec) string {
+	at := s.Stack() + ", account " + s.Account
+	if !atAWS(cfg) {
+		at += ", not at AWS"
+	}
+	return at
 }
 
 // rotated keeps the access keys of the users that pick picks.
