@@ -288,7 +288,7 @@ func hollow(svc service, r *request) answer {
 	}
 	a, err := svc.protocol.answer(r, v)
 	if err != nil {
-		return svc.protocol.fail(r, internal(err))
+		return svc.protocol.fail(r, svc.internal(err))
 	}
 	return a
 }
@@ -322,7 +322,7 @@ func (s *Server) handle(svc service, r *request, call Call) answer {
 	st := s.state
 	if call.Mutates {
 		if err := s.lag.before(call.Service, s.state); err != nil {
-			return svc.protocol.fail(r, internal(err))
+			return svc.protocol.fail(r, svc.internal(err))
 		}
 	} else if old := s.lag.read(call.Service); old != nil {
 		st = old
@@ -332,19 +332,19 @@ func (s *Server) handle(svc service, r *request, call Call) answer {
 	// A known key has left a trace of its use even where the call only read.
 	if s.file != "" && (call.Mutates || known) {
 		if err := s.save(); err != nil {
-			return svc.protocol.fail(r, internal(err))
+			return svc.protocol.fail(r, svc.internal(err))
 		}
 	}
 	if err != nil {
 		e, ok := errors.AsType[*apiError](err)
 		if !ok {
-			e = internal(err)
+			e = svc.internal(err)
 		}
 		return svc.protocol.fail(r, e)
 	}
 	a, err := svc.protocol.answer(r, v)
 	if err != nil {
-		return svc.protocol.fail(r, internal(err))
+		return svc.protocol.fail(r, svc.internal(err))
 	}
 	return a
 }
@@ -357,8 +357,9 @@ func (s *Server) principal(r *request) principal {
 	return p
 }
 
-func internal(err error) *apiError {
-	return &apiError{http.StatusInternalServerError, "InternalError", err.Error()}
+// internal puts an error of the sandbox's own into the service's words.
+func (s service) internal(err error) *apiError {
+	return &apiError{s.failed.status, s.failed.code, err.Error()}
 }
 
 // send writes the answer, or what the fault leaves of it.

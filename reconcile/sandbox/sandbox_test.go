@@ -28,6 +28,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile/sandbox/sandboxtest"
 )
 
 const testRegion = "eu-north-1"
@@ -43,11 +45,21 @@ func serve(t *testing.T, o Options) endpoint {
 	if o.Now == nil {
 		o.Now = func() time.Time { return start }
 	}
+	var record sandboxtest.Record
+	if next := o.Intercept; next != nil {
+		o.Intercept = func(c Call, p Phase) Fault {
+			fault := next(c, p)
+			if fault != None && fault.onlyAnswer() {
+				record.Spoil(c.RequestID)
+			}
+			return fault
+		}
+	}
 	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewUnstartedServer(s)
+	srv := httptest.NewUnstartedServer(record.Of(t, s, false))
 	// net/http tells of handlers that were aborted; here that is the point.
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.Start()
@@ -389,7 +401,7 @@ func TestState(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = e.iam().CreateUser(ctx, &iam.CreateUserInput{UserName: aws.String("late")})
-	wantCode(t, err, "InternalError")
+	wantCode(t, err, "ServiceFailure")
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
@@ -465,7 +477,7 @@ func TestStateThatCannotBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := e.iam().CreateUser(t.Context(), &iam.CreateUserInput{UserName: aws.String("u")})
-	wantCode(t, err, "InternalError")
+	wantCode(t, err, "ServiceFailure")
 }
 
 // A lockedBuffer is written by the server and read by the test.

@@ -30,7 +30,6 @@ ecs:
 `
 	for _, tt := range []struct {
 		name   string
-		moto   string // what moto does otherwise, if it is to be skipped
 		before string
 		hand   func(context.Context, testing.TB, *account)
 		after  string // "": as before
@@ -132,7 +131,6 @@ logs.log-group//test: update
 		},
 		{
 			name:   "log group key set",
-			moto:   "AssociateKmsKey is missing",
 			before: `logs: {logGroups: [{name: /test}]}`,
 			after:  `logs: {logGroups: [{name: /test, kmsKeyId: "arn:aws:kms:eu-north-1:123456789012:key/11111111-2222-3333-4444-555555555555"}]}`,
 			want: `
@@ -142,7 +140,6 @@ logs.log-group//test: update
 		},
 		{
 			name:   "log group key taken away",
-			moto:   "DisassociateKmsKey is missing",
 			before: `logs: {logGroups: [{name: /test, kmsKeyId: "arn:aws:kms:eu-north-1:123456789012:key/11111111-2222-3333-4444-555555555555"}]}`,
 			after:  `logs: {logGroups: [{name: /test, kmsKeyId: ""}]}`,
 			want: `
@@ -152,7 +149,6 @@ logs.log-group//test: update
 		},
 		{
 			name:   "repository scanning",
-			moto:   "the SDK leaves a false scanOnPush out, which moto takes for no change",
 			before: `ecr: {repositories: [{name: images, scanOnPush: true, encryption: {encryptionType: AES256}}]}`,
 			hand: func(ctx context.Context, t testing.TB, a *account) {
 				done(t)(a.ecr.PutImageScanningConfiguration(ctx, &ecr.PutImageScanningConfigurationInput{
@@ -242,7 +238,6 @@ iam.role/worker: update
 		},
 		{
 			name:   "user boundary taken away, and an inline policy",
-			moto:   "it drops a user's boundary",
 			before: `iam: {users: [{name: ci, permissionsBoundary: "` + readOnlyARN + `", inlinePolicies: {one: ` + otherDocument + `}}]}`,
 			after:  `iam: {users: [{name: ci, permissionsBoundary: "", inlinePolicies: {}}]}`,
 			want: `
@@ -391,7 +386,6 @@ iam.user/ci: update
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			alone(t)
-			motoCannot(t, tt.moto)
 			a := newAccount(t)
 			path := a.stack(t, tt.before)
 			a.mustApply(t, path)

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,6 +32,7 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/sandbox"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/sandbox/sandboxtest"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/stack"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
@@ -37,10 +40,6 @@ import (
 const (
 	accountID = "123456789012"
 	region    = "eu-north-1"
-
-	// endpointVar names an endpoint to run the tests against in the sandbox's
-	// place. It has to be one that POST /moto-api/reset clears.
-	endpointVar = "CHURN_TEST_ENDPOINT"
 )
 
 func TestMain(m *testing.M) {
@@ -57,7 +56,11 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(childVar); path != "" {
 		os.Exit(child(path))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if code == 0 && staleDifferences() {
+		code = 1
+	}
+	os.Exit(code)
 }
 
 var noDelay = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
@@ -65,6 +68,7 @@ var noDelay = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) {
 // An account is an AWS account of a test's own.
 type account struct {
 	url     string
+	handler http.Handler    // what answers there
 	sandbox *sandbox.Server // nil where the endpoint is somebody else's
 	dir     string          // where specs, and what they deliver, lie
 	clock   *clock
@@ -82,20 +86,17 @@ type faulter = func(sandbox.Call, sandbox.Phase) sandbox.Fault
 // newAccount is an empty account on the endpoint that the tests run against.
 func newAccount(t testing.TB) *account {
 	t.Helper()
-	url := os.Getenv(endpointVar)
-	if url == "" {
+	address := os.Getenv(endpointVar)
+	if address == "" {
 		return newSandbox(t, sandbox.Options{})
 	}
-	res, err := http.Post(url+"/moto-api/reset", "", nil)
+	to, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		t.Fatalf("reset %s: %s", url, res.Status)
-	}
-	a := &account{url: url, dir: t.TempDir(), clock: newClock()}
-	// moto dates what is made by the clock on the wall.
+	differs(t, emptied(t, address))
+	a := &account{url: address, handler: httputil.NewSingleHostReverseProxy(to), dir: t.TempDir(), clock: newClock()}
+	// The emulators date what is made by the clock on the wall.
 	a.clock.now = time.Now()
 	a.connect()
 	return a
@@ -115,17 +116,24 @@ func newSandbox(t testing.TB, o sandbox.Options) *account {
 	t.Helper()
 	a := &account{dir: t.TempDir(), clock: newClock()}
 	o.Now = a.clock.Now
+	var record sandboxtest.Record
 	o.Intercept = func(c sandbox.Call, p sandbox.Phase) sandbox.Fault {
+		fault := sandbox.None
 		if f := a.fault.Load(); f != nil {
-			return (*f)(c, p)
+			fault = (*f)(c, p)
 		}
-		return sandbox.None
+		switch fault {
+		case sandbox.HalfAnswer, sandbox.Garbage, sandbox.Hollow:
+			record.Spoil(c.RequestID)
+		}
+		return fault
 	}
 	server, err := sandbox.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	endpoint := httptest.NewServer(server)
+	a.handler = record.Of(t, server, true)
+	endpoint := httptest.NewServer(a.handler)
 	t.Cleanup(endpoint.Close)
 	a.sandbox, a.url = server, endpoint.URL
 	a.connect()
@@ -162,14 +170,6 @@ func (a *account) setFault(f faulter) {
 func alone(t *testing.T) {
 	if os.Getenv(endpointVar) == "" {
 		t.Parallel()
-	}
-}
-
-// motoCannot skips what the other endpoint does otherwise than AWS.
-func motoCannot(t testing.TB, reason string) {
-	t.Helper()
-	if reason != "" && os.Getenv(endpointVar) != "" {
-		t.Skip("moto: " + reason)
 	}
 }
 

@@ -335,7 +335,6 @@ func TestMendDeletions(t *testing.T) {
 	alone(t)
 	for _, tt := range []struct {
 		name string
-		moto string
 		hand func(context.Context, testing.TB, *account)
 		want []string
 	}{
@@ -414,7 +413,6 @@ func TestMendDeletions(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			alone(t)
-			motoCannot(t, tt.moto)
 			a := newAccount(t)
 			path := a.example(t, "dev.yaml")
 			a.mustApply(t, path)

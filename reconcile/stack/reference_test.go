@@ -79,9 +79,6 @@ func TestExamplesFromNothing(t *testing.T) {
 	for _, name := range []string{"dev.yaml", "prod.yaml"} {
 		t.Run(name, func(t *testing.T) {
 			alone(t)
-			if name == "prod.yaml" {
-				motoCannot(t, "lifecycle rules lose their NewerNoncurrentVersions and sizes")
-			}
 			a := newAccount(t)
 			path := a.example(t, name)
 

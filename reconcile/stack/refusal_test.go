@@ -26,7 +26,6 @@ func TestImmutableFields(t *testing.T) {
 	alone(t)
 	for _, tt := range []struct {
 		name    string
-		moto    string
 		hand    func(context.Context, testing.TB, *account)
 		spec    string
 		address string
@@ -34,7 +33,6 @@ func TestImmutableFields(t *testing.T) {
 	}{
 		{
 			name: "log group class",
-			moto: "it drops logGroupClass",
 			hand: func(ctx context.Context, t testing.TB, a *account) {
 				done(t)(a.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{
 					LogGroupName: aws.String("/test"), LogGroupClass: logstypes.LogGroupClassInfrequentAccess,
@@ -66,7 +64,6 @@ func TestImmutableFields(t *testing.T) {
 		},
 		{
 			name: "policy path",
-			moto: "it allows a policy's name twice", // AWS does not, whatever the path
 			hand: func(ctx context.Context, t testing.TB, a *account) {
 				done(t)(a.iam.CreatePolicy(ctx, &iam.CreatePolicyInput{
 					PolicyName: aws.String("p"), PolicyDocument: aws.String(otherDocument), Path: aws.String("/team/"),
@@ -97,7 +94,6 @@ func TestImmutableFields(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			alone(t)
-			motoCannot(t, tt.moto)
 			a := newAccount(t)
 			path := a.stack(t, tt.spec)
 			tt.hand(t.Context(), t, a)

@@ -68,7 +68,7 @@ iam.policy/policy-0042: update
 	t.Run("lists no policies", func(t *testing.T) {
 		a := newSandbox(t, sandbox.Options{})
 		a.makeMany(t, n)
-		next := a.sandbox
+		next := a.handler
 		blind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".GetResources") {
 				w.Header().Set("Content-Type", "application/x-amz-json-1.1")
