@@ -79,7 +79,10 @@ func (d *declared[S, F]) Plan(ctx context.Context) (Plan, error) {
 		live = Live[S, F]{Notes: live.Notes}
 	}
 	plan := Plan{Exists: live.Exists, Notes: live.Notes, Attrs: live.Attrs}
-	plan.Steps, err = Between(d.kind, d.env, live, d.want)
+	if plan.Steps, err = Between(d.kind, d.env, live, d.want); err != nil || len(plan.Steps) == 0 {
+		return plan, err
+	}
+	plan.Access, err = access(d.kind, live, d.want)
 	return plan, err
 }
 

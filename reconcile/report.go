@@ -37,6 +37,7 @@ type Result struct {
 	Status Status
 	Diffs  []Diff   // in the order of the steps
 	Calls  []string // in the order of the steps
+	Access []string // what access comes and goes; see [Granter]
 	Notes  []string // e.g. an adopted key's secret was not delivered here
 	Err    error    // why it failed, was skipped, or could not be confirmed
 }

@@ -150,7 +150,7 @@ func (n *node) look(ctx context.Context) {
 		return
 	}
 	n.plan, n.read = plan, true
-	n.result.Notes = plan.Notes
+	n.result.Notes, n.result.Access = plan.Notes, plan.Access
 	if len(plan.Steps) == 0 {
 		return
 	}

@@ -39,6 +39,7 @@ type Step struct {
 type Plan struct {
 	Exists bool              // false: the first steps create it
 	Steps  []Step            // in the order in which they have to be done; none: nothing to do
+	Access []string          // what access the steps bring and take; see [Granter]
 	Notes  []string          // what a reader should know although nothing is to do about it
 	Attrs  map[string]string // values born in AWS, for outputs: accessKeyId, revision
 }

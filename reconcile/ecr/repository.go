@@ -51,7 +51,10 @@ type Repositories struct {
 	read *awsx.Shared[*types.Repository]
 }
 
-var _ reconcile.Kind[spec.ECRRepository, reconcile.NoFacts] = (*Repositories)(nil)
+var (
+	_ reconcile.Kind[spec.ECRRepository, reconcile.NoFacts]    = (*Repositories)(nil)
+	_ reconcile.Granter[spec.ECRRepository, reconcile.NoFacts] = (*Repositories)(nil)
+)
 
 // NewRepositories keeps repositories, of which those that the spec wants are
 // read together.
@@ -198,6 +201,11 @@ func (r *Repositories) Normal(repository spec.ECRRepository) (map[string]any, er
 	}
 	tree["imageTagMutabilityExclusionFilters"] = filters
 	return tree, policy.Normal(tree, "policy")
+}
+
+// Access is what the repository's policy lets in.
+func (r *Repositories) Access(live Live, want spec.ECRRepository) []string {
+	return policy.ResourceLines(r.env.Account, *r.env.ARN(want.ID(), ""), !live.Exists, live.Is.Policy, want.Policy)
 }
 
 // Diff lists the steps from live to want.

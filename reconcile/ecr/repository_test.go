@@ -507,3 +507,29 @@ func TestOwnedRepository(t *testing.T) {
 		t.Errorf("got %v, want an OwnedError", err)
 	}
 }
+
+func TestRepositoryAccess(t *testing.T) {
+	t.Parallel()
+	pull := func(principal string) spec.Document {
+		return spec.Document(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":` + principal + `,"Action":"ecr:BatchGetImage"}}`)
+	}
+	live := there()
+	live.Is.Policy = pull(`{"Service":"lambda.amazonaws.com"}`)
+	repositories := NewRepositories(nil, environment(), nil)
+	for name, tt := range map[string]struct {
+		want  spec.Document
+		lines []string
+	}{
+		"same":     {pull(`{"Service":["lambda.amazonaws.com"]}`), nil},
+		"widened":  {pull(`{"Service":"lambda.amazonaws.com","AWS":"arn:aws:iam::999999999999:user/u"}`), []string{"gains ecr:BatchGetImage for arn:aws:iam::999999999999:user/u"}},
+		"narrowed": {spec.Document("{}"), []string{"loses ecr:BatchGetImage for lambda.amazonaws.com"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := repositories.Access(live, spec.ECRRepository{Name: "repo", Policy: tt.want})
+			if diff := cmp.Diff(tt.lines, append([]string(nil), got...)); diff != "" {
+				t.Errorf("access (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -39,6 +39,7 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 		read = byThePage(api, tagging, env, want)
 	}
 
+	known := documentsOf(env, want.Policies)
 	var all []reconcile.Resource
 	for _, w := range want.OIDCProviders {
 		all = append(all, reconcile.Declare(OIDCProviders{api, env}, env, w))
@@ -47,10 +48,10 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 		all = append(all, reconcile.Declare(Policies{api, env, read.policy}, env, w))
 	}
 	for _, w := range want.Roles {
-		all = append(all, reconcile.Declare(Roles{api, env, read.role}, env, w))
+		all = append(all, reconcile.Declare(Roles{api, env, known, read.role}, env, w))
 	}
 	for _, w := range want.Users {
-		all = append(all, reconcile.Declare(Users{api, env, read.user, read.granted}, env, w))
+		all = append(all, reconcile.Declare(Users{api, env, known, read.user, read.granted}, env, w))
 		if w.AccessKey == nil {
 			continue
 		}

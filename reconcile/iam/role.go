@@ -46,9 +46,10 @@ type liveRole = reconcile.Live[spec.IAMRole, reconcile.NoFacts]
 
 // Roles keeps the roles of an account.
 type Roles struct {
-	api  RoleAPI
-	env  reconcile.Env
-	read func(context.Context, spec.IAMRole) (liveRole, error)
+	api   RoleAPI
+	env   reconcile.Env
+	known documents
+	read  func(context.Context, spec.IAMRole) (liveRole, error)
 }
 
 var _ reconcile.Kind[spec.IAMRole, reconcile.NoFacts] = Roles{}

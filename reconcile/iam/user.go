@@ -43,6 +43,7 @@ type liveUser = reconcile.Live[spec.IAMUser, reconcile.NoFacts]
 type Users struct {
 	api     UserAPI
 	env     reconcile.Env
+	known   documents
 	read    func(ctx context.Context, name string) (liveUser, error) // without what it is granted
 	granted func(context.Context, spec.IAMUser) (grants, error)
 }

@@ -82,7 +82,10 @@ type Buckets struct {
 	Env     reconcile.Env
 }
 
-var _ reconcile.Kind[spec.S3Bucket, Facts] = Buckets{}
+var (
+	_ reconcile.Kind[spec.S3Bucket, Facts]    = Buckets{}
+	_ reconcile.Granter[spec.S3Bucket, Facts] = Buckets{}
+)
 
 // Describe reads a bucket.
 func (b Buckets) Describe(ctx context.Context, want spec.S3Bucket, all bool) (Live, error) {
@@ -249,6 +252,12 @@ func (b Buckets) Normal(bucket spec.S3Bucket) (map[string]any, error) {
 	}
 	tree["lifecycleRules"] = rulesTree(bucket.LifecycleRules)
 	return tree, policy.Normal(tree, "policy")
+}
+
+// Access is what the bucket's policy lets in by itself. Whether S3 blocks a
+// public one is not looked at.
+func (b Buckets) Access(live Live, want spec.S3Bucket) []string {
+	return policy.ResourceLines(b.Env.Account, "", !live.Exists, live.Is.Policy, want.Policy)
 }
 
 // Diff lists the steps in the order that S3 wants them in: ownership controls,

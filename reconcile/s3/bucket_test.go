@@ -620,3 +620,38 @@ func TestMinimumSizeIsCarried(t *testing.T) {
 		}
 	}
 }
+
+// What a bucket's policy lets in, and what a denial in it kept out.
+func TestBucketAccess(t *testing.T) {
+	t.Parallel()
+	policy := func(effect, principal, action string) spec.Document {
+		return spec.Document(`{"Version":"2012-10-17","Statement":{"Effect":"` + effect + `","Principal":` + principal + `,"Action":"` + action + `","Resource":"arn:aws:s3:::data/*"}}`)
+	}
+	public := policy("Allow", `"*"`, "s3:GetObject")
+	deny := policy("Deny", `{"AWS":"arn:aws:iam::123456789012:user/u"}`, "s3:DeleteObject")
+	for name, tt := range map[string]struct {
+		isNew      bool
+		live, want spec.Document
+		lines      []string
+	}{
+		"public":            {false, nil, public, []string{"gains s3:GetObject on arn:aws:s3:::data/* for anyone; for example s3:GetObject on arn:aws:s3:::data/x"}},
+		"public, new":       {true, nil, public, []string{"gains s3:GetObject on arn:aws:s3:::data/* for anyone; for example s3:GetObject on arn:aws:s3:::data/x"}},
+		"public no more":    {false, public, spec.Document("{}"), []string{"loses s3:GetObject on arn:aws:s3:::data/* for anyone; for example s3:GetObject on arn:aws:s3:::data/x"}},
+		"as it is":          {false, public, public, nil},
+		"written otherwise": {false, public, policy("Allow", `{"AWS":["*"]}`, "S3:getobject"), nil},
+		"a denial goes": {false, deny, spec.Document("{}"), []string{
+			"gains s3:DeleteObject on arn:aws:s3:::data/* for arn:aws:iam::123456789012:user/u, where another policy allows it; for example s3:DeleteObject on arn:aws:s3:::data/x",
+		}},
+		"none": {false, nil, spec.Document("{}"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			live := there()
+			live.Exists, live.Is.Policy = !tt.isNew, tt.live
+			got := Buckets{nil, nil, environment()}.Access(live, spec.S3Bucket{Name: "data", Policy: tt.want})
+			if diff := cmp.Diff(tt.lines, append([]string(nil), got...)); diff != "" {
+				t.Errorf("access (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

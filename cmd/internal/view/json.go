@@ -33,6 +33,7 @@ type jsonResource struct {
 	Status  reconcile.Status `json:"status"`
 	Diff    []jsonDiff       `json:"diff"`
 	Calls   []string         `json:"calls"`
+	Access  []string         `json:"access"`
 	Notes   []string         `json:"notes,omitempty"`
 	Error   *string          `json:"error"`
 }
@@ -81,6 +82,7 @@ func JSON(w io.Writer, r *reconcile.Report) error {
 			Status:  res.Status,
 			Diff:    make([]jsonDiff, 0, len(res.Diffs)),
 			Calls:   append([]string{}, res.Calls...),
+			Access:  append([]string{}, res.Access...),
 			Notes:   res.Notes,
 		}
 		for _, d := range res.Diffs {

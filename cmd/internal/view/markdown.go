@@ -124,6 +124,9 @@ func (m *markdown) details(res reconcile.Result) {
 	for _, d := range res.Diffs {
 		lines = append(lines, diffLines(d)...)
 	}
+	for _, line := range res.Access {
+		lines = append(lines, "# access: "+printable(line))
+	}
 	if len(res.Calls) > 0 {
 		lines = append(lines, "# calls: "+calls(res.Calls))
 	}

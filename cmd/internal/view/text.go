@@ -92,6 +92,9 @@ func (t textWriter) resource(res reconcile.Result) {
 	for _, d := range res.Diffs {
 		t.diff(indent, d)
 	}
+	for _, line := range res.Access {
+		t.line("", indent+"access: "+printable(line))
+	}
 	if len(res.Calls) > 0 {
 		t.line(dim, indent+"calls: "+calls(res.Calls))
 	}

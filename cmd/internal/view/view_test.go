@@ -72,6 +72,10 @@ var (
 			{Path: "policies[ecs-s3-access]", After: "arn:aws:iam::123456789012:policy/ecs-s3-access"},
 		},
 		Calls: []string{"iam:CreateRole", "iam:AttachRolePolicy", "iam:AttachRolePolicy"},
+		Access: []string{
+			"gains sts:AssumeRole for ecs-tasks.amazonaws.com",
+			"gains s3:GetObject on arn:aws:s3:::b/*; for example s3:GetObject on arn:aws:s3:::b/x",
+		},
 	}
 	updated = reconcile.Result{
 		ID:     spec.ID{Kind: spec.TaskDefinition, Name: "churn-prediction-task"},
@@ -129,8 +133,9 @@ var (
 			{Path: "tags.fence", Before: "```\n</details>\n````", After: "\xff"},
 			{Path: "tags.tree", Before: map[string]any{"k\u009b": "\x7f\u2066"}, After: `{"a":"\u001b` + "\u009b" + `"}`},
 		},
-		Calls: []string{"iam:TagRole\x1b[0m"},
-		Notes: []string{"note \x1b[0m\nsecond line"},
+		Calls:  []string{"iam:TagRole\x1b[0m"},
+		Access: []string{"gains \x1b[0m```\n</details>"},
+		Notes:  []string{"note \x1b[0m\nsecond line"},
 	}
 	// commands is the same, for the log of a CI.
 	commands = reconcile.Result{
@@ -140,9 +145,10 @@ var (
 			{Path: "::warning::p", After: "first\n::error::second\n  ::error::third"},
 			{Path: "tags.##[add-mask]", Before: "##[set-env name=a]b", After: map[string]any{"a": "##vso[task.setvariable]"}},
 		},
-		Calls: []string{"::stop-commands::x"},
-		Notes: []string{"::notice::n"},
-		Err:   errors.New("refused\n::set-output name=a::b\n  ##[debug]c"),
+		Calls:  []string{"::stop-commands::x"},
+		Access: []string{"gains a\n::error::b"},
+		Notes:  []string{"::notice::n"},
+		Err:    errors.New("refused\n::set-output name=a::b\n  ##[debug]c"),
 	}
 )
 
@@ -370,14 +376,14 @@ func TestJSONKeys(t *testing.T) {
 	}
 	if d := cmp.Diff(map[string]any{
 		"address": inSync.ID.String(), "action": "none", "status": "in_sync",
-		"diff": []any{}, "calls": []any{}, "error": nil,
+		"diff": []any{}, "calls": []any{}, "access": []any{}, "error": nil,
 	}, resources[2]); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff(map[string]any{
 		"address": failed.ID.String(), "action": "create", "status": "failed",
 		"diff":  []any{map[string]any{"path": "path", "before": nil, "after": "/"}},
-		"calls": []any{"iam:CreateUser"}, "error": failed.Err.Error(),
+		"calls": []any{"iam:CreateUser"}, "access": []any{}, "error": failed.Err.Error(),
 	}, resources[1]); d != "" {
 		t.Error(d)
 	}
