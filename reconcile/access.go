@@ -1,6 +1,10 @@
 package reconcile
 
-import "github.com/churn-reconcile/churn-reconcile/spec"
+import (
+	"strings"
+
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
 
 // A Granter is a kind whose resources have policies. Access says, in a line
 // each, what want lets in that live does not, and the other way round: "gains
@@ -22,4 +26,30 @@ func access[S spec.Resource, F any](kind Kind[S, F], live Live[S, F], want S) ([
 		return nil, err
 	}
 	return granter.Access(live, want), nil
+}
+
+// A NewAccessError says that a run would let in more than AWS does now.
+type NewAccessError struct {
+	Lines []string // each with its address, in the order of the results
+}
+
+func (e *NewAccessError) Error() string {
+	return "new access, so nothing was written (--fail-on-new-access):\n  " + strings.Join(e.Lines, "\n  ")
+}
+
+// NewAccess is a [NewAccessError] where there is access to gain. What is unknown
+// may be that.
+func NewAccess(results []Result) error {
+	var gains []string
+	for _, res := range results {
+		for _, line := range res.Access {
+			if !strings.HasPrefix(line, "loses ") {
+				gains = append(gains, res.ID.String()+" "+line)
+			}
+		}
+	}
+	if len(gains) == 0 {
+		return nil
+	}
+	return &NewAccessError{gains}
 }

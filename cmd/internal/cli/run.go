@@ -39,6 +39,8 @@ type runFlags struct {
 	detailed bool
 	targets  []string
 	outputs  []string
+
+	failOnNewAccess bool
 }
 
 func newRun(env Env) *cobra.Command {
@@ -62,6 +64,7 @@ func newRun(env Env) *cobra.Command {
 	}
 	f.register(cmd, env)
 	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only addresses that match `GLOB`, and what they need; repeatable")
+	cmd.Flags().BoolVar(&f.failOnNewAccess, "fail-on-new-access", false, "write nothing where a policy would allow more than the live one")
 	cmd.Flags().BoolVar(&version, "version", false, "print the version")
 	_ = cmd.RegisterFlagCompletionFunc("target", f.spec.complete(env, addresses))
 	return cmd
@@ -110,7 +113,15 @@ func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 	if err := session.stack.Verify(); err != nil {
 		return session.explain(err)
 	}
-	if !f.dryRun {
+	var refused error
+	if f.failOnNewAccess {
+		refused = reconcile.NewAccess(look.Results())
+	}
+	switch {
+	case f.dryRun:
+	case refused != nil:
+		return session.explain(refused)
+	default:
 		look.Apply(session.ctx)
 	}
 	progress.Stop()
@@ -124,6 +135,9 @@ func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 	}
 	if err := writeReports(env, f.log, sinks, report); err != nil {
 		return err
+	}
+	if refused != nil && !report.Interrupted {
+		return refused
 	}
 	return status(report, f.detailed)
 }
