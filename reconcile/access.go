@@ -37,11 +37,11 @@ func (e *NewAccessError) Error() string {
 	return "new access, so nothing was written (--fail-on-new-access):\n  " + strings.Join(e.Lines, "\n  ")
 }
 
-// NewAccess is a [NewAccessError] where there is access to gain. What is unknown
-// may be that.
-func NewAccess(results []Result) error {
+// RefuseNewAccess holds everything where there is access to gain, and the error
+// is a *NewAccessError. What is unknown may be that.
+func (r *Run) RefuseNewAccess() error {
 	var gains []string
-	for _, res := range results {
+	for _, res := range r.Results() {
 		for _, line := range res.Access {
 			if !strings.HasPrefix(line, "loses ") {
 				gains = append(gains, res.ID.String()+" "+line)
@@ -51,5 +51,6 @@ func NewAccess(results []Result) error {
 	if len(gains) == 0 {
 		return nil
 	}
+	r.hold(errNewAccess)
 	return &NewAccessError{gains}
 }

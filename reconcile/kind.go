@@ -78,7 +78,10 @@ func (d *declared[S, F]) Plan(ctx context.Context) (Plan, error) {
 		// A part may be read although the whole is gone.
 		live = Live[S, F]{Notes: live.Notes}
 	}
-	plan := Plan{Exists: live.Exists, Notes: live.Notes, Attrs: live.Attrs}
+	plan := Plan{
+		Exists: live.Exists, Marked: live.Is.Common().Tags[Mark] == d.env.Stack,
+		Notes: live.Notes, Attrs: live.Attrs,
+	}
 	if plan.Steps, err = Between(d.kind, d.env, live, d.want); err != nil || len(plan.Steps) == 0 {
 		return plan, err
 	}

@@ -13,6 +13,7 @@ type Action string
 const (
 	Create Action = "create"
 	Update Action = "update"
+	Delete Action = "delete"
 	None   Action = "none"
 )
 
@@ -27,8 +28,13 @@ const (
 	// Unconfirmed was written, and could not be read back.
 	Unconfirmed Status = "unconfirmed"
 	Skipped     Status = "skipped" // something that it needs failed, or the run was interrupted
+	Held        Status = "held"    // nothing is written: the run is over a limit, or not as it was approved
 	InSync      Status = "in_sync"
 )
+
+// Pending says that there is something to do that was not begun. What was
+// skipped is not counted: nobody was shown it.
+func (s Status) Pending() bool { return s == Planned || s == Held }
 
 // A Result is what a run says of one resource.
 type Result struct {
@@ -39,7 +45,7 @@ type Result struct {
 	Calls  []string // in the order of the steps
 	Access []string // what access comes and goes; see [Granter]
 	Notes  []string // e.g. an adopted key's secret was not delivered here
-	Err    error    // why it failed, was skipped, or could not be confirmed
+	Err    error    // why it failed, was skipped or held, or could not be confirmed
 }
 
 // A Report is what a run says as a whole. Results and outputs are sorted, so
@@ -56,6 +62,8 @@ type Report struct {
 	Declared    int // resources of the spec, looked at or not
 	Results     []Result
 	Outputs     []Output
+	Digest      string // of what there was to do; see [Digest]
+	Command     string // runs exactly this plan; "": it cannot be had again
 	Duration    time.Duration
 	APICalls    int
 }
@@ -82,11 +90,11 @@ const (
 
 // Summary counts results.
 type Summary struct {
-	Create, Update, Unchanged, Unconfirmed, Failed, Skipped int
+	Create, Update, Delete, Unchanged, Unconfirmed, Failed, Skipped, Held int
 }
 
-// Summary counts a resource once: as failed, skipped or unconfirmed where it
-// is, otherwise by its action.
+// Summary counts a resource once: as failed, skipped, held or unconfirmed where
+// it is, otherwise by its action.
 func (r *Report) Summary() Summary {
 	var s Summary
 	for _, res := range r.Results {
@@ -95,12 +103,16 @@ func (r *Report) Summary() Summary {
 			s.Failed++
 		case res.Status == Skipped:
 			s.Skipped++
+		case res.Status == Held:
+			s.Held++
 		case res.Status == Unconfirmed:
 			s.Unconfirmed++
 		case res.Action == Create:
 			s.Create++
 		case res.Action == Update:
 			s.Update++
+		case res.Action == Delete:
+			s.Delete++
 		default:
 			s.Unchanged++
 		}
@@ -109,7 +121,7 @@ func (r *Report) Summary() Summary {
 }
 
 // InSync says whether AWS matches the spec now in what was looked at: nothing
-// pending, failed, skipped or unconfirmed.
+// pending, held, failed, skipped or unconfirmed.
 func (r *Report) InSync() bool {
 	for _, res := range r.Results {
 		if res.Status != InSync && res.Status != Done {

@@ -80,6 +80,8 @@ type node struct {
 	read   bool // plan is what a look has said
 	result Result
 	done   chan struct{} // closed when Apply is through with it
+
+	approved *ResourceChange // what may be done of it; nil: whatever there is
 }
 
 // Look reads all resources side by side. What cannot be read has failed, and
@@ -154,15 +156,8 @@ func (n *node) look(ctx context.Context) {
 	if len(plan.Steps) == 0 {
 		return
 	}
-	n.result.Status = Planned
-	n.result.Action = Update
-	if !plan.Exists {
-		n.result.Action = Create
-	}
-	for _, s := range plan.Steps {
-		n.result.Calls = append(n.result.Calls, s.Call)
-		n.result.Diffs = append(n.result.Diffs, s.Diffs...)
-	}
+	c := planned(id, plan)
+	n.result.Status, n.result.Action, n.result.Calls, n.result.Diffs = Planned, c.Action, c.Calls, c.Lines
 }
 
 // ask has the resource make its plan.
@@ -330,6 +325,9 @@ func (r *Run) write(ctx context.Context, n *node) error {
 			// It is there, and yet is not what was to be made.
 			return err
 		}
+		if beyond := n.within(again); beyond != nil {
+			return errors.Join(err, beyond)
+		}
 		n.plan = again
 	}
 }
@@ -441,6 +439,25 @@ func (r *Run) Results() []Result {
 		results[i] = n.result
 	}
 	return results
+}
+
+// Marked says that some resource carries the stack's mark already.
+func (r *Run) Marked() bool {
+	return slices.ContainsFunc(r.nodes, func(n *node) bool { return n.plan.Marked })
+}
+
+// Absent lists what a look has not found, nil where it has found anything.
+func (r *Run) Absent() []spec.ID {
+	var absent []spec.ID
+	for _, n := range r.nodes {
+		switch {
+		case n.plan.Exists:
+			return nil
+		case n.read:
+			absent = append(absent, n.res.ID())
+		}
+	}
+	return absent
 }
 
 // Attr is a value born in AWS, as the last look has seen it, or why there is

@@ -38,6 +38,7 @@ type Step struct {
 // A Plan is what one look at AWS says about a resource.
 type Plan struct {
 	Exists bool              // false: the first steps create it
+	Marked bool              // it carries the stack's mark already
 	Steps  []Step            // in the order in which they have to be done; none: nothing to do
 	Access []string          // what access the steps bring and take; see [Granter]
 	Notes  []string          // what a reader should know although nothing is to do about it

@@ -28,6 +28,7 @@ type Spec struct {
 	AccountGiven bool `yaml:"-"`
 
 	IgnoreTags []string `yaml:"ignoreTags"` // globs over tag keys of others, which are left alone
+	Limits     Limits   `yaml:"limits"`     // what a run may do at most; over it nothing is written
 
 	S3      S3       `yaml:"s3"`
 	Logs    Logs     `yaml:"logs"`
@@ -41,6 +42,12 @@ type Spec struct {
 
 // Stack is the value of the ownership mark: PROJECT/ENVIRONMENT.
 func (s *Spec) Stack() string { return s.Project + "/" + s.Environment }
+
+// Limits are what one run may do at most. Left out there is none; 0 is one too.
+type Limits struct {
+	Changes  *int32 `yaml:"changes"`  // resources with anything to do
+	Removals *int32 `yaml:"removals"` // things that are taken away in AWS
+}
 
 type (
 	// S3 holds the buckets.

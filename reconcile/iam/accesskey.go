@@ -433,7 +433,7 @@ func (k *AccessKey) unmark(r record) reconcile.Step {
 func (k *AccessKey) note(before, after record, does string) reconcile.Step {
 	return reconcile.Step{
 		Call: "iam:TagUser", Does: does + " " + k.ID().String(),
-		Diffs: []reconcile.Diff{{Path: "tags." + keyTag, Before: reconcile.OrNil(before.String()), After: after.String()}},
+		Diffs: []reconcile.Diff{{Path: "tags." + keyTag, Before: reconcile.OrNil(before.String()), After: after.line(before)}},
 		Do:    func(ctx context.Context) error { return k.write(ctx, after) },
 	}
 }

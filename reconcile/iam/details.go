@@ -278,7 +278,7 @@ func (d *details) policyTags(ctx context.Context) (map[string]map[string]string,
 		ResourceTypeFilters: []string{"iam:policy"}, ResourcesPerPage: aws.Int32(100),
 	})
 	for all.HasMorePages() {
-		page, err := all.NextPage(ctx, func(o *tagging.Options) { o.Region = globalRegion(d.env.Partition) })
+		page, err := all.NextPage(ctx, func(o *tagging.Options) { o.Region = GlobalRegion(d.env.Partition) })
 		if err != nil {
 			return nil, err
 		}
@@ -293,7 +293,8 @@ func (d *details) policyTags(ctx context.Context) (map[string]map[string]string,
 	return tags, nil
 }
 
-func globalRegion(partition string) string {
+// GlobalRegion is where the tagging API tells of IAM.
+func GlobalRegion(partition string) string {
 	switch partition {
 	case "aws-cn":
 		return "cn-north-1"

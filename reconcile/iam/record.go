@@ -2,6 +2,7 @@ package iam
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,4 +83,19 @@ func parseRecord(text string) (record, error) {
 		}
 	}
 	return r, nil
+}
+
+// line is the record as a report shows it behind the one before. A time that is
+// new is "now": a line says the state, so that the same state gives the same
+// plan whenever it is looked at.
+func (r record) line(before record) string {
+	old := strings.Fields(before.String())
+	words := strings.Fields(r.String())
+	for i, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		if _, err := time.Parse(time.RFC3339, value); err == nil && !slices.Contains(old, word) {
+			words[i] = key + "=now"
+		}
+	}
+	return strings.Join(words, " ")
 }

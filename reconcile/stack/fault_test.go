@@ -44,7 +44,12 @@ func (c *counter) id(call sandbox.Call) string {
 	return id
 }
 
-func operation(c sandbox.Call) string { return c.Service + ":" + c.Operation }
+func operation(c sandbox.Call) string {
+	if c.Service == "tagging" {
+		return "tag:" + c.Operation // as IAM and errors have it
+	}
+	return c.Service + ":" + c.Operation
+}
 
 // A recording is a first run of examples/dev.yaml in which nothing went wrong.
 type recording struct {

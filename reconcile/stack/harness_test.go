@@ -74,6 +74,9 @@ type account struct {
 	clock   *clock
 	fault   atomic.Pointer[faulter]
 
+	// permit says whether a run may do what it has found; nil: it may.
+	permit func(*stack.Stack, *reconcile.Run) error
+
 	s3   *s3.Client
 	logs *cloudwatchlogs.Client
 	ecr  *ecr.Client
@@ -289,6 +292,14 @@ func (a *account) run(path string, apply bool, opts []option) outcome {
 		run := reconcile.Look(ctx, s.Resources, ro)
 		if err := s.Verify(); err != nil {
 			return outcome{err: err, results: run.Results()}
+		}
+		if err := s.CheckAbsence(run); err != nil {
+			return outcome{err: err, results: run.Results()}
+		}
+		if a.permit != nil {
+			if err := a.permit(s, run); err != nil {
+				return outcome{err: err, results: run.Results()}
+			}
 		}
 		if apply {
 			run.Apply(ctx)

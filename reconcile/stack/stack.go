@@ -65,8 +65,13 @@ type Stack struct {
 	Spec      *spec.Spec
 	Resources []reconcile.Resource
 
+	// Caller is the ARN of whose credentials the run has; "" where the spec names
+	// its account, and nobody had to ask.
+	Caller string
+
 	calls  *atomic.Int64
 	verify func() error
+	marked func() ([]string, error) // ARNs, by the tagging API
 }
 
 // Open checks the spec, finds out who is calling, and prepares the resources.
@@ -111,6 +116,7 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 			return nil, err
 		}
 		identity.Account, identity.Partition = who.AccountID, who.Partition
+		s.Caller = who.String()
 		s.verify = func() error { return nil }
 	}
 	if s.Spec, err = file.Bind(identity); err != nil {
@@ -119,6 +125,8 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 	if s.verify == nil {
 		s.verify = verify(caller, s.Spec)
 	}
+
+	s.marked = sync.OnceValues(func() ([]string, error) { return marked(ctx, cfg, s.Spec) })
 
 	env := reconcile.Env{
 		Account: s.Spec.Account, Region: s.Spec.Region, Partition: s.Spec.Partition,
@@ -133,6 +141,11 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 		s.Resources, err = target(s.Resources, o.Target)
 	}
 	return s, err
+}
+
+// Scope is what a plan of the stack is about.
+func (s *Stack) Scope() reconcile.Scope {
+	return reconcile.Scope{Project: s.Spec.Project, Environment: s.Spec.Environment, Account: s.Spec.Account, Region: s.Spec.Region}
 }
 
 // SandboxSuffix is put behind the path of each file that a key of a sandbox is

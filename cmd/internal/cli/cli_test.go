@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -82,6 +83,7 @@ func TestHostileAnswer(t *testing.T) {
 //	held                        wait until the endpoint holds a call back
 //	release                     let held calls go on
 //	calls [PATTERN]             write the endpoint's calls so far to the file "calls"
+//	digest FILE                 put the digest of a JSON report into $DIGEST
 //	start PROGRAM ARG...        run in the background
 //	told PATTERN                wait until the program in the background has said this
 //	interrupt                   send it SIGINT
@@ -122,6 +124,7 @@ func TestScripts(t *testing.T) {
 			"held":      held,
 			"release":   release,
 			"calls":     calls,
+			"digest":    digest,
 			"start":     start,
 			"told":      told,
 			"interrupt": interrupt,
@@ -211,6 +214,12 @@ func calls(ts *testscript.TestScript, _ bool, _ []string) {
 		b.WriteString("\n")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("calls"), []byte(b.String()), 0o600))
+}
+
+func digest(ts *testscript.TestScript, _ bool, args []string) {
+	var report struct{ Digest string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &report))
+	ts.Setenv("DIGEST", report.Digest)
 }
 
 func start(ts *testscript.TestScript, _ bool, args []string) {

@@ -35,6 +35,7 @@ type runFlags struct {
 	spec     specFlags
 	aws      awsFlags
 	log      logFlags
+	permit   permitFlags
 	dryRun   bool
 	detailed bool
 	targets  []string
@@ -59,7 +60,7 @@ func newRun(env Env) *cobra.Command {
 			case cmd.Flags().NFlag() == 0 && !defaultSpecExists():
 				return cmd.Help()
 			}
-			return run(cmd.Context(), env, f, stack.Options{Target: f.targets})
+			return run(cmd.Context(), env, f, []string{"churn-reconcile"}, stack.Options{Target: f.targets})
 		},
 	}
 	f.register(cmd, env)
@@ -76,14 +77,20 @@ func (f *runFlags) register(cmd *cobra.Command, env Env) {
 	cmd.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit with 2 where there were differences")
 	cmd.Flags().StringArrayVarP(&f.outputs, "output", "o", nil, "report as text, json or markdown (`FORMAT[=PATH]`; a PATH writes a file beside); repeatable")
 	completeFlag(cmd, "output", "text", "json", "markdown")
+	f.permit.register(cmd)
 	f.aws.register(cmd, env)
 	f.log.register(cmd)
 }
 
-// run looks, does what is to do unless it is a dry run, and reports.
-func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
+// run looks, does what is to do unless it is a dry run, and reports. command is
+// how it was called, without its flags.
+func run(ctx context.Context, env Env, f runFlags, command []string, o stack.Options) error {
 	start := env.Now()
 	if err := errors.Join(f.spec.resolve(), f.aws.check(), f.log.check()); err != nil {
+		return err
+	}
+	approval, err := f.permit.approval()
+	if err != nil {
 		return err
 	}
 	sinks, err := parseReportSinks(f.outputs)
@@ -106,6 +113,11 @@ func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 		return err
 	}
 	defer session.close()
+	if approval != nil {
+		if err := approval.Covers(session.stack.Scope()); err != nil {
+			return err
+		}
+	}
 
 	look := reconcile.Look(session.ctx, session.stack.Resources, reconcile.Options{
 		Stop: session.stop, Observer: progress, Pause: env.Pause,
@@ -113,24 +125,31 @@ func run(ctx context.Context, env Env, f runFlags, o stack.Options) error {
 	if err := session.stack.Verify(); err != nil {
 		return session.explain(err)
 	}
-	var refused error
-	if f.failOnNewAccess {
-		refused = reconcile.NewAccess(look.Results())
+	// After an interrupt nothing is begun, and the report says what was read.
+	if err := session.stack.CheckAbsence(look); err != nil && !session.interrupted() {
+		return err
 	}
-	switch {
-	case f.dryRun:
-	case refused != nil:
-		return session.explain(refused)
-	default:
+	s := session.stack.Spec
+	digest := reconcile.Digest(session.stack.Scope(), reconcile.Pending(look.Results()))
+	refused := f.permit.permit(look, approval, session.stack)
+	if refused == nil && f.failOnNewAccess {
+		refused = look.RefuseNewAccess()
+	}
+	if refused == nil && !f.dryRun {
+		if !f.permit.yes && f.aws.sandbox == "" {
+			if err := session.confirm(env, look, progress); err != nil {
+				return err
+			}
+		}
 		look.Apply(session.ctx)
 	}
 	progress.Stop()
 
-	s := session.stack.Spec
 	report := &reconcile.Report{
 		Spec: s.File, Project: s.Project, Environment: s.Environment, Account: s.Account, Region: s.Region,
 		DryRun: f.dryRun, Interrupted: session.interrupted(),
 		Declared: len(s.IDs()), Results: look.Results(), Outputs: session.stack.Outputs(look),
+		Digest: digest, Command: again(command, f.permit.given),
 		Duration: env.Now().Sub(start), APICalls: session.stack.Calls(),
 	}
 	if err := writeReports(env, f.log, sinks, report); err != nil {
@@ -148,9 +167,9 @@ func status(r *reconcile.Report, detailed bool) error {
 	switch {
 	case r.Interrupted:
 		return &exitStatus{code: exitInterrupted}
-	case sum.Failed+sum.Skipped+sum.Unconfirmed > 0:
+	case sum.Failed+sum.Skipped+sum.Unconfirmed+sum.Held > 0:
 		return &exitStatus{code: exitError}
-	case detailed && sum.Create+sum.Update > 0:
+	case detailed && sum.Create+sum.Update+sum.Delete > 0:
 		return &exitStatus{code: exitDifferences}
 	}
 	return nil

@@ -20,6 +20,7 @@ type jsonReport struct {
 	Region        string                `json:"region"`
 	DryRun        bool                  `json:"dry_run"`
 	InSync        bool                  `json:"in_sync"`
+	Digest        string                `json:"digest"`
 	Resources     []jsonResource        `json:"resources"`
 	Summary       jsonSummary           `json:"summary"`
 	Outputs       map[string]jsonOutput `json:"outputs"`
@@ -47,10 +48,12 @@ type jsonDiff struct {
 type jsonSummary struct {
 	Create      int `json:"create"`
 	Update      int `json:"update"`
+	Delete      int `json:"delete"`
 	Unchanged   int `json:"unchanged"`
 	Unconfirmed int `json:"unconfirmed"`
 	Failed      int `json:"failed"`
 	Skipped     int `json:"skipped"`
+	Held        int `json:"held"`
 }
 
 type jsonOutput struct {
@@ -69,6 +72,7 @@ func JSON(w io.Writer, r *reconcile.Report) error {
 		Region:        r.Region,
 		DryRun:        r.DryRun,
 		InSync:        r.InSync(),
+		Digest:        r.Digest,
 		Resources:     make([]jsonResource, 0, len(r.Results)),
 		Summary:       jsonSummary(r.Summary()),
 		Outputs:       make(map[string]jsonOutput, len(r.Outputs)),

@@ -26,6 +26,8 @@ func Markdown(w io.Writer, r *reconcile.Report) error {
 	var m markdown
 	m.add("### " + inert(headline(r)) + "\n\n" + code(header(r)) + "\n\n")
 
+	m.approval(r)
+
 	var changed, unchanged []reconcile.Result
 	for _, res := range r.Results {
 		if res.Status == reconcile.InSync {
@@ -56,6 +58,17 @@ func Markdown(w io.Writer, r *reconcile.Report) error {
 	}
 	_, err := io.WriteString(w, strings.TrimRight(m.b.String(), "\n")+"\n")
 	return err
+}
+
+// approval tells how exactly this plan is run. One that is held cannot be.
+func (m *markdown) approval(r *reconcile.Report) {
+	switch s := r.Summary(); {
+	case !r.DryRun || r.Digest == "" || s.Create+s.Update+s.Delete+s.Held == 0:
+	case s.Held > 0 || r.Command == "":
+		m.add("The digest of this plan: " + code(r.Digest) + "\n\n")
+	default:
+		m.add("To run exactly this plan: " + code(r.Command+" --approved "+r.Digest) + "\n\n")
+	}
 }
 
 const resourceHead = "| | Resource | Action | Status |\n|---|---|---|---|\n"
@@ -97,7 +110,7 @@ func row(res reconcile.Result) string {
 		sign = code(s)
 	}
 	status := strings.ReplaceAll(string(res.Status), "_", " ")
-	if res.Status == reconcile.Skipped && res.Err != nil {
+	if (res.Status == reconcile.Skipped || res.Status == reconcile.Held) && res.Err != nil {
 		status += ": " + code(res.Err.Error())
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s |\n", sign, code(res.ID.String()), cmp.Or(res.Action, reconcile.None), status)

@@ -42,6 +42,7 @@ type Progress struct {
 	finished int
 	ticked   bool
 	drawn    int // lines on the screen
+	hidden   bool
 	stopped  bool
 }
 
@@ -152,6 +153,13 @@ func (p *Progress) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Hide takes the status area off the screen until it is shown again, so that
+// the terminal is free for a question.
+func (p *Progress) Hide() { p.redraw(func() { p.hidden = true }) }
+
+// Show brings the status area back.
+func (p *Progress) Show() { p.redraw(func() { p.hidden = false }) }
+
 // Stop takes the status area off the screen. Nothing is drawn after it.
 func (p *Progress) Stop() {
 	p.mu.Lock()
@@ -170,7 +178,7 @@ func (p *Progress) Stop() {
 // something failed is for the report to say.
 func outcome(res reconcile.Result) string {
 	switch res.Status {
-	case reconcile.Failed, reconcile.Skipped, reconcile.Unconfirmed:
+	case reconcile.Failed, reconcile.Skipped, reconcile.Unconfirmed, reconcile.Held:
 		return string(res.Status)
 	case reconcile.Planned:
 		return "to " + string(res.Action)
@@ -204,7 +212,7 @@ func (p *Progress) erase() string {
 
 // draw returns the status area.
 func (p *Progress) draw() string {
-	if !p.o.Terminal || p.stopped || p.total == 0 && !p.ticked {
+	if !p.o.Terminal || p.stopped || p.hidden || p.total == 0 && !p.ticked {
 		return ""
 	}
 	var lines []string

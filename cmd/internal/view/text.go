@@ -106,6 +106,8 @@ func (t textWriter) resource(res reconcile.Result) {
 		t.reason(boldRed, indent, reason("error", res.Err))
 	case reconcile.Unconfirmed:
 		t.reason(yellow, indent, reason("unconfirmed", res.Err))
+	case reconcile.Held:
+		t.reason(yellow, indent, reason("held", res.Err))
 	}
 }
 
@@ -209,6 +211,8 @@ func signOf(res reconcile.Result) string {
 		return "+"
 	case res.Action == reconcile.Update:
 		return "~"
+	case res.Action == reconcile.Delete:
+		return "-"
 	}
 	return " "
 }
@@ -253,7 +257,7 @@ func header(r *reconcile.Report) string {
 // headline is the last line of a text report and the first of a Markdown one.
 func headline(r *reconcile.Report) string {
 	s := r.Summary()
-	if r.InSync() && s.Create+s.Update == 0 && !r.Interrupted {
+	if r.InSync() && s.Create+s.Update+s.Delete == 0 && !r.Interrupted {
 		if len(r.Results) < r.Declared {
 			return fmt.Sprintf("No changes in the %d of %d resources looked at.", len(r.Results), r.Declared)
 		}
@@ -273,8 +277,15 @@ func headline(r *reconcile.Report) string {
 	if s.Skipped > 0 {
 		trouble += fmt.Sprintf(", %d skipped", s.Skipped)
 	}
-	planned := fmt.Sprintf("%d to create, %d to update%s. Nothing was changed (dry run).", s.Create, s.Update, trouble)
-	done := fmt.Sprintf("%d created, %d updated, %d unchanged%s.", s.Create, s.Update, s.Unchanged, trouble)
+	if s.Held > 0 {
+		trouble += fmt.Sprintf(", %d held", s.Held)
+	}
+	var toDelete, deleted string
+	if s.Delete > 0 {
+		toDelete, deleted = fmt.Sprintf(", %d to delete", s.Delete), fmt.Sprintf(", %d deleted", s.Delete)
+	}
+	planned := fmt.Sprintf("%d to create, %d to update%s%s. Nothing was changed (dry run).", s.Create, s.Update, toDelete, trouble)
+	done := fmt.Sprintf("%d created, %d updated%s, %d unchanged%s.", s.Create, s.Update, deleted, s.Unchanged, trouble)
 	switch {
 	case r.Interrupted && r.DryRun:
 		return "Interrupted: " + planned

@@ -43,8 +43,12 @@ func golden(t *testing.T, name string, got []byte) {
 
 func text(s string) *string { return &s }
 
+// digest is no digest of anything.
+const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 func report(results ...reconcile.Result) *reconcile.Report {
 	return &reconcile.Report{
+		Digest: digest, Command: "churn-reconcile -f dev.yaml '--var=a=b|`c`'",
 		Spec: "dev.yaml", Project: "churn-prediction", Environment: "dev",
 		Account: "123456789012", Region: "eu-north-1",
 		Results: results, Duration: 1234567 * time.Microsecond, APICalls: 22,
@@ -90,6 +94,12 @@ var (
 		},
 		Calls: []string{"ecs:RegisterTaskDefinition", "ecs:UntagResource"},
 		Notes: []string{"the revision before this one stays active"},
+	}
+	deleted = reconcile.Result{
+		ID:     spec.ID{Kind: spec.Repository, Name: "old"},
+		Action: reconcile.Delete, Status: reconcile.Done,
+		Diffs: []reconcile.Diff{{Path: "name", Before: "old"}},
+		Calls: []string{"ecr:DeleteRepository"},
 	}
 	failed = reconcile.Result{
 		ID:     spec.ID{Kind: spec.User, Name: "ml-engineer"},
@@ -186,7 +196,16 @@ func scenarios() map[string]*reconcile.Report {
 	stdin.Spec = "-"
 	stdin.Account = ""
 
+	held := report(inSync, asHeld(created), asHeld(updated), asHeld(deleted))
+	heldPlan := report(asHeld(created))
+	heldPlan.DryRun = true
+
+	deleting := report(inSync, created, deleted)
+	deletingPlan := report(inSync, asPlanned(updated), asPlanned(deleted))
+	deletingPlan.DryRun = true
+
 	return map[string]*reconcile.Report{
+		"held": held, "held-plan": heldPlan, "deleted": deleting, "delete-plan": deletingPlan,
 		"interrupted-plan": interruptedPlan, "part": part, "commands": report(commands),
 		"plan": plan, "done": done, "broken": broken, "broken-plan": brokenPlan,
 		"interrupted": interrupted, "interrupted-early": early, "clean": clean, "clean-plan": cleanPlan,
@@ -196,6 +215,11 @@ func scenarios() map[string]*reconcile.Report {
 
 func asPlanned(res reconcile.Result) reconcile.Result {
 	res.Status = reconcile.Planned
+	return res
+}
+
+func asHeld(res reconcile.Result) reconcile.Result {
+	res.Status, res.Err = reconcile.Held, errors.New("the run is over the limit")
 	return res
 }
 
@@ -321,6 +345,10 @@ func TestLastLine(t *testing.T) {
 		"commands":          "Done: 0 created, 0 updated, 0 unchanged, 1 failed.",
 		"clean":             "No changes. AWS matches dev.yaml.",
 		"clean-plan":        "No changes. AWS matches dev.yaml.",
+		"held":              "Done: 0 created, 0 updated, 1 unchanged, 3 held.",
+		"held-plan":         "Plan: 0 to create, 0 to update, 1 held. Nothing was changed (dry run).",
+		"deleted":           "Done: 1 created, 0 updated, 1 deleted, 1 unchanged.",
+		"delete-plan":       "Plan: 0 to create, 1 to update, 1 to delete. Nothing was changed (dry run).",
 		"stdin":             "No changes. AWS matches the spec.",
 		"hostile":           "Done: 0 created, 1 updated, 0 unchanged.",
 	}
@@ -361,8 +389,11 @@ func TestJSONKeys(t *testing.T) {
 	delete(got, "resources")
 	want := map[string]any{
 		"format_version": "1.0", "spec": "dev.yaml", "project": "churn-prediction", "environment": "dev",
-		"account": "123456789012", "region": "eu-north-1", "dry_run": false, "in_sync": false,
-		"summary": map[string]any{"create": 1.0, "update": 0.0, "unchanged": 1.0, "unconfirmed": 0.0, "failed": 1.0, "skipped": 0.0},
+		"account": "123456789012", "region": "eu-north-1", "dry_run": false, "in_sync": false, "digest": digest,
+		"summary": map[string]any{
+			"create": 1.0, "update": 0.0, "delete": 0.0, "unchanged": 1.0,
+			"unconfirmed": 0.0, "failed": 1.0, "skipped": 0.0, "held": 0.0,
+		},
 		"outputs": map[string]any{
 			"bucket_name": map[string]any{"value": "churn-prediction-data-asamane", "sensitive": false},
 			"elsewhere":   map[string]any{"value": nil, "sensitive": false},
