@@ -202,8 +202,8 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 	go func() {
 		select {
 		case <-signals:
-			fmt.Fprintln(told, "Interrupted: calls in flight are let finish, no more are started. Once more stops at once.")
 			close(s.stop)
+			fmt.Fprintln(told, "Interrupted: calls in flight are let finish, no more are started. Once more stops at once.")
 		case <-ctx.Done():
 			return
 		}
