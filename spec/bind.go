@@ -38,6 +38,7 @@ func (f *File) bind(id Identity, read fileReader) (*Spec, error) {
 	s.IAM.OIDCProviders = collect(d, tags, OIDCProvider, checker.checkOIDCProvider)
 	s.IAM.Policies = collect(d, tags, Policy, checker.checkPolicy)
 	s.IAM.Roles = collect(d, tags, Role, checker.checkRole)
+	s.IAM.Groups = collect(d, tags, Group, checker.checkGroup)
 	s.IAM.Users = collect(d, tags, User, checker.checkUser)
 	s.ECS.Clusters = collect(d, tags, Cluster, checker.checkCluster)
 	s.ECS.TaskDefinitions = collect(d, tags, TaskDefinition, checker.checkTaskDefinition)

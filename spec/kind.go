@@ -17,6 +17,7 @@ const (
 	OIDCProvider   Kind = "iam.oidc-provider"
 	Policy         Kind = "iam.policy"
 	Role           Kind = "iam.role"
+	Group          Kind = "iam.group"
 	User           Kind = "iam.user"
 	AccessKey      Kind = "iam.access-key"
 	Cluster        Kind = "ecs.cluster"
@@ -53,6 +54,10 @@ var kinds = []kind{
 		arn: "arn:{partition}:iam::{account}:role{path}{name}", attributes: []string{"name", "arn"},
 	},
 	{
+		Kind: Group, section: "iam", list: "groups", name: "name", foldsName: true, untagged: true,
+		arn: "arn:{partition}:iam::{account}:group{path}{name}", attributes: []string{"name", "arn"},
+	},
+	{
 		Kind: User, section: "iam", list: "users", name: "name", foldsName: true, foldsTags: true,
 		arn: "arn:{partition}:iam::{account}:user{path}{name}", attributes: []string{"name", "arn", "accessKeyId", "secretAccessKey"},
 	},
@@ -80,6 +85,7 @@ type kind struct {
 	attributes    []string // what can be said of it after ADDRESS and a dot
 	foldsName     bool     // IAM takes names that differ in case only for the same
 	foldsTags     bool     // IAM takes tag keys that differ in case only for the same
+	untagged      bool     // AWS keeps no tags of it, and so no ownership mark
 }
 
 // rank is a kind's place in the table, -1 where it is none.

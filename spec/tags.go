@@ -40,8 +40,11 @@ func (d decoder) stackTags(root *node) stackTags {
 }
 
 // tags lays a resource's own tags over the stack's; nil where neither gives
-// any.
+// any, and for a kind that has none.
 func (c checker) tags(e *entry, own map[string]string, stack stackTags) map[string]string {
+	if e.id.Kind.row().untagged {
+		return nil
+	}
 	n := e.node.field("tags")
 	if n != nil {
 		c.checkTags(n)

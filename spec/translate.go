@@ -41,7 +41,7 @@ func foreignWords() map[string][]string {
 
 		// Names.
 		"bucket": {"buckets", "name"}, "bucketname": {"name"}, "loggroupname": {"name"}, "loggroup": {"logGroups", "name"},
-		"repositoryname": {"name"}, "rolename": {"name"}, "username": {"name"}, "user": {"users", "name"},
+		"repositoryname": {"name"}, "rolename": {"name"}, "groupname": {"name"}, "username": {"name"}, "group": {"groups", "name"}, "user": {"users", "name"},
 		"role": {"roles", "name"}, "policyname": {"name"}, "clustername": {"name"}, "cluster": {"clusters", "name"},
 		"id": {"name"}, "taskdefinition": {"taskDefinitions"}, "taskfamily": {"family"}, "name": {"family"},
 
@@ -81,7 +81,7 @@ func terraformTypes() map[string]string {
 	return map[string]string{
 		"aws_s3_bucket": "s3.buckets", "aws_cloudwatch_log_group": "logs.logGroups", "aws_ecr_repository": "ecr.repositories",
 		"aws_iam_openid_connect_provider": "iam.oidcProviders", "aws_iam_policy": "iam.policies", "aws_iam_role": "iam.roles",
-		"aws_iam_user": "iam.users", "aws_ecs_cluster": "ecs.clusters", "aws_ecs_task_definition": "ecs.taskDefinitions",
+		"aws_iam_group": "iam.groups", "aws_iam_user": "iam.users", "aws_ecs_cluster": "ecs.clusters", "aws_ecs_task_definition": "ecs.taskDefinitions",
 	}
 }
 

@@ -62,11 +62,12 @@ type (
 	ECR struct {
 		Repositories []ECRRepository `yaml:"repositories"` // in the order of the file
 	}
-	// IAM holds OpenID Connect providers, policies, roles and users.
+	// IAM holds OpenID Connect providers, policies, roles, groups and users.
 	IAM struct {
 		OIDCProviders []IAMOIDCProvider `yaml:"oidcProviders"` // in the order of the file
 		Policies      []IAMPolicy       `yaml:"policies"`      // customer-managed policies
 		Roles         []IAMRole         `yaml:"roles"`         // in the order of the file
+		Groups        []IAMGroup        `yaml:"groups"`        // in the order of the file
 		Users         []IAMUser         `yaml:"users"`         // in the order of the file
 	}
 	// ECS holds clusters and task definitions.
@@ -118,6 +119,9 @@ func (r IAMPolicy) ID() ID { return ID{Policy, r.Name} }
 
 // ID is the role's address.
 func (r IAMRole) ID() ID { return ID{Role, r.Name} }
+
+// ID is the group's address.
+func (r IAMGroup) ID() ID { return ID{Group, r.Name} }
 
 // ID is the user's address.
 func (r IAMUser) ID() ID { return ID{User, r.Name} }
@@ -237,6 +241,18 @@ type GitHubTrust struct {
 	Provider    string `yaml:"provider"`                   // the URL of one of this spec or of the account; left out: token.actions.githubusercontent.com
 }
 
+// IAMGroup is a group of users, who may do what it may. Its users say that they
+// are in it. AWS keeps no tags of a group, so it carries no ownership mark: one
+// that is there already is kept as the spec says, whoever made it, and none is
+// ever deleted. Let only one stack declare a group.
+type IAMGroup struct {
+	Meta           `yaml:"-"`
+	Name           string              `yaml:"name" required:"true"` // cannot change
+	Path           string              `yaml:"path"`                 // left out: "/"; cannot change
+	Policies       []string            `yaml:"policies"`             // those of this spec by name, any by ARN, resolved to ARNs; empty: none attached
+	InlinePolicies map[string]Document `yaml:"inlinePolicies"`       // by name; empty: none
+}
+
 // IAMUser is a user.
 type IAMUser struct {
 	Meta                `yaml:",inline"`
@@ -245,6 +261,7 @@ type IAMUser struct {
 	PermissionsBoundary *string             `yaml:"permissionsBoundary"`  // a policy of this spec by name or any by ARN, resolved to an ARN; "": none
 	Policies            []string            `yaml:"policies"`             // those of this spec by name, any by ARN, resolved to ARNs; empty: none attached
 	InlinePolicies      map[string]Document `yaml:"inlinePolicies"`       // by name; empty: none
+	Groups              []string            `yaml:"groups"`               // the groups that the user is in, of this spec or any other, by name; at most 10; empty: in none
 	AccessKey           *IAMAccessKey       `yaml:"accessKey"`            // the one key pair that the stack keeps for the user
 }
 

@@ -70,6 +70,7 @@ func (c checker) checkUser(n *node, u *IAMUser) {
 	c.checkIAMName(n, u.Name, u.Path, "user", maxUserName)
 	c.resolvePolicies(n, u.PermissionsBoundary, u.Policies, "user", maxUserAttached)
 	c.checkInline(n.get("inlinePolicies"), u.InlinePolicies, maxUserInline)
+	c.checkMembership(n.get("groups"), u.Groups)
 	if u.AccessKey == nil {
 		return
 	}

@@ -1,5 +1,5 @@
-// Package iam keeps customer-managed policies, roles, users and their access
-// keys.
+// Package iam keeps customer-managed policies, roles, groups, users and their
+// access keys.
 package iam
 
 import (
@@ -16,6 +16,7 @@ import (
 type API interface {
 	PolicyAPI
 	RoleAPI
+	GroupAPI
 	UserAPI
 	AccessKeyAPI
 	OIDCProviderAPI
@@ -35,7 +36,7 @@ type Keys struct {
 // read by the page, any other one by one.
 func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Keys) []reconcile.Resource {
 	read := oneByOne(api, env, want)
-	if len(want.Policies)+len(want.Roles)+len(want.Users) > many {
+	if len(want.Policies)+len(want.Roles)+len(want.Groups)+len(want.Users) > many {
 		read = byThePage(api, tagging, env, want)
 	}
 
@@ -49,6 +50,9 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 	}
 	for _, w := range want.Roles {
 		all = append(all, reconcile.Declare(Roles{api, env, known, read.role}, env, w))
+	}
+	for _, w := range want.Groups {
+		all = append(all, reconcile.Declare(Groups{api, env, read.group}, env, w))
 	}
 	for _, w := range want.Users {
 		all = append(all, reconcile.Declare(Users{api, env, known, read.user, read.granted}, env, w))
@@ -92,6 +96,7 @@ func sinks(keys Keys, env reconcile.Env, user spec.IAMUser) []sink.Sink {
 type reader struct {
 	policy  func(context.Context, spec.IAMPolicy) (livePolicy, error)
 	role    func(context.Context, spec.IAMRole) (liveRole, error)
+	group   func(context.Context, spec.IAMGroup) (liveGroup, error)
 	user    func(ctx context.Context, name string) (liveUser, error) // the user and its key share one
 	granted func(context.Context, spec.IAMUser) (grants, error)
 }
@@ -104,6 +109,9 @@ func oneByOne(api API, env reconcile.Env, want spec.IAM) reader {
 		},
 		role: func(ctx context.Context, want spec.IAMRole) (liveRole, error) {
 			return describeRole(ctx, api, env.Pause, want)
+		},
+		group: func(ctx context.Context, want spec.IAMGroup) (liveGroup, error) {
+			return describeGroup(ctx, api, env.Pause, want)
 		},
 		user: awsx.NewShared(askers(want.Users), sideBySide(one), one).Get,
 		granted: func(ctx context.Context, want spec.IAMUser) (grants, error) {

@@ -31,7 +31,7 @@ type TaggingAPI interface {
 
 var _ TaggingAPI = (*tagging.Client)(nil)
 
-// many is the number of policies, roles and users above which an account is
+// many is the number of policies, roles, groups and users above which an account is
 // read by the page. One by one each costs two calls; the pages cost a call a
 // thousand entities, whosever they are, and none says all.
 const many = 50
@@ -45,13 +45,17 @@ func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM) reade
 	d := &details{api: api, tagging: tags, env: env, want: want, call: awsx.NewSingle()}
 
 	roleByName := make(map[string]spec.IAMRole, len(want.Roles))
+	groupByName := make(map[string]spec.IAMGroup, len(want.Groups))
 	userByName := make(map[string]spec.IAMUser, len(want.Users))
-	var arns, roleNames, userNames []string
+	var arns, roleNames, groupNames, userNames []string
 	for _, p := range want.Policies {
 		arns = append(arns, policyARN(env, p))
 	}
 	for _, r := range want.Roles {
 		roleNames, roleByName[r.Name] = append(roleNames, r.Name), r
+	}
+	for _, g := range want.Groups {
+		groupNames, groupByName[g.Name] = append(groupNames, g.Name), g
 	}
 	for _, u := range want.Users {
 		userNames, userByName[u.Name] = append(userNames, u.Name), u
@@ -61,6 +65,9 @@ func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM) reade
 	})
 	roles := awsx.NewShared(roleNames, d.roles, func(ctx context.Context, name string) (liveRole, error) {
 		return describeRole(ctx, api, env.Pause, roleByName[name])
+	})
+	groups := awsx.NewShared(groupNames, d.groups, func(ctx context.Context, name string) (liveGroup, error) {
+		return describeGroup(ctx, api, env.Pause, groupByName[name])
 	})
 	users := awsx.NewShared(askers(want.Users), d.users, func(ctx context.Context, name string) (liveUser, error) {
 		return describeUser(ctx, api, name)
@@ -73,6 +80,7 @@ func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM) reade
 			return policies.Get(ctx, policyARN(env, want))
 		},
 		role:    func(ctx context.Context, want spec.IAMRole) (liveRole, error) { return roles.Get(ctx, want.Name) },
+		group:   func(ctx context.Context, want spec.IAMGroup) (liveGroup, error) { return groups.Get(ctx, want.Name) },
 		user:    users.Get,
 		granted: func(ctx context.Context, want spec.IAMUser) (grants, error) { return granted.Get(ctx, want.Name) },
 	}
@@ -92,6 +100,7 @@ type details struct {
 type pages struct {
 	policies map[string]types.ManagedPolicyDetail // by ARN
 	roles    map[string]types.RoleDetail          // by name
+	groups   map[string]types.GroupDetail         // by name
 	users    map[string]types.UserDetail          // by name
 }
 
@@ -100,10 +109,11 @@ func (d *details) read(ctx context.Context) (pages, error) {
 		d.page = pages{
 			policies: map[string]types.ManagedPolicyDetail{},
 			roles:    map[string]types.RoleDetail{},
+			groups:   map[string]types.GroupDetail{},
 			users:    map[string]types.UserDetail{},
 		}
 		all := iam.NewGetAccountAuthorizationDetailsPaginator(d.api, &iam.GetAccountAuthorizationDetailsInput{
-			Filter:   []types.EntityType{types.EntityTypeUser, types.EntityTypeRole, types.EntityTypeLocalManagedPolicy},
+			Filter:   []types.EntityType{types.EntityTypeUser, types.EntityTypeGroup, types.EntityTypeRole, types.EntityTypeLocalManagedPolicy},
 			MaxItems: aws.Int32(1000),
 		})
 		for all.HasMorePages() {
@@ -112,7 +122,7 @@ func (d *details) read(ctx context.Context) (pages, error) {
 				return err
 			}
 			// Each of the lists is there, empty or not.
-			if page.Policies == nil && page.RoleDetailList == nil && page.UserDetailList == nil {
+			if page.Policies == nil && page.RoleDetailList == nil && page.GroupDetailList == nil && page.UserDetailList == nil {
 				return awsx.Hollow("iam:GetAccountAuthorizationDetails", "lists", page.ResultMetadata)
 			}
 			for _, p := range page.Policies {
@@ -120,6 +130,9 @@ func (d *details) read(ctx context.Context) (pages, error) {
 			}
 			for _, r := range page.RoleDetailList {
 				d.page.roles[aws.ToString(r.RoleName)] = r
+			}
+			for _, g := range page.GroupDetailList {
+				d.page.groups[aws.ToString(g.GroupName)] = g
 			}
 			for _, u := range page.UserDetailList {
 				d.page.users[aws.ToString(u.UserName)] = u
@@ -366,6 +379,29 @@ func (d *details) listRoles(ctx context.Context) (map[string]types.Role, error) 
 	return roles, nil
 }
 
+func (d *details) groups(ctx context.Context, names []string) (map[string]liveGroup, error) {
+	page, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]liveGroup, len(names))
+	for _, name := range names {
+		detail, ok := page.groups[name]
+		if !ok {
+			continue
+		}
+		inline, err := inlineDocuments(detail.GroupPolicyList)
+		if err != nil {
+			return nil, err
+		}
+		found[name] = liveGroup{Exists: true, Is: spec.IAMGroup{
+			Name: aws.ToString(detail.GroupName), Path: aws.ToString(detail.Path),
+			Policies: attachedARNs(detail.AttachedManagedPolicies), InlinePolicies: inline,
+		}}
+	}
+	return found, nil
+}
+
 func (d *details) users(ctx context.Context, names []string) (map[string]liveUser, error) {
 	page, err := d.read(ctx)
 	if err != nil {
@@ -395,7 +431,9 @@ func (d *details) grants(ctx context.Context, names []string) (map[string]grants
 		if err != nil {
 			return nil, err
 		}
-		found[name] = grants{attached: attachedARNs(detail.AttachedManagedPolicies), inline: inline}
+		found[name] = grants{
+			attached: attachedARNs(detail.AttachedManagedPolicies), inline: inline, groups: append([]string{}, detail.GroupList...),
+		}
 	}
 	return found, nil
 }

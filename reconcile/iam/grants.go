@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -21,9 +22,10 @@ import (
 // grants are what users, roles and groups have in common: what they may do. A
 // nil field is left out.
 type grants struct {
-	boundary *string // "": none
+	boundary *string // "": none; not a group's
 	attached []string
 	inline   map[string]spec.Document
+	groups   []string // by name; a user's only
 }
 
 // grantCalls are the writes of a user, a role or a group.
@@ -34,6 +36,67 @@ type grantCalls struct {
 	deleteInline   func(ctx context.Context, name string) error
 	putBoundary    func(ctx context.Context, arn string) error
 	deleteBoundary func(ctx context.Context) error
+	join, leave    func(ctx context.Context, group string) error
+}
+
+// grantReads are the reads of a user, a role or a group.
+type grantReads struct {
+	kind     string // as in grantCalls
+	attached func(ctx context.Context) ([]types.AttachedPolicy, error)
+	inline   func(ctx context.Context) ([]string, error)
+	document func(ctx context.Context, name string) (*string, middleware.Metadata, error)
+	groups   func(ctx context.Context) ([]types.Group, error)
+}
+
+// readGrants reads those fields that want gives. The error is errAbsent where
+// the user, role or group is not there.
+func readGrants(ctx context.Context, pause awsx.Pause, want grants, calls grantReads) (grants, error) {
+	var live grants
+	var reads awsx.Reads
+	if want.attached != nil {
+		reads.Go(func() error {
+			list, err := calls.attached(ctx)
+			live.attached = attachedARNs(list)
+			return orAbsent(err)
+		})
+	}
+	if want.inline != nil {
+		reads.Go(func() (err error) {
+			live.inline, err = inlinePolicies(ctx, pause, calls)
+			return err
+		})
+	}
+	if want.groups != nil {
+		reads.Go(func() error {
+			list, err := calls.groups(ctx)
+			live.groups = []string{}
+			for _, g := range list {
+				live.groups = append(live.groups, aws.ToString(g.GroupName))
+			}
+			return orAbsent(err)
+		})
+	}
+	err := reads.Wait()
+	return live, err
+}
+
+// A pager is one of the SDK's paginators.
+type pager[O any] interface {
+	HasMorePages() bool
+	NextPage(context.Context, ...func(*iam.Options)) (O, error)
+}
+
+// pagesOf gathers what is on all pages of a list.
+func pagesOf[O, T any](ctx context.Context, pages pager[O], on func(O) []T) ([]T, error) {
+	var all []T
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, on(page)...)
+	}
+	return all, nil
 }
 
 // normalGrants brings what is granted into the form in which it is compared.
@@ -48,15 +111,21 @@ func normalGrants(tree map[string]any, g grants) error {
 		inline[name] = document
 	}
 	tree["inlinePolicies"] = inline
+	if g.groups != nil {
+		tree["groups"] = reconcile.Set(g.groups)
+	}
 	return nil
 }
 
-// sureAttachments is how many policies every account may attach to a role or a
-// user. It may ask for more, and there is no telling from IAM whether it has.
+// sureAttachments is how many policies every account may attach to a role, a
+// group or a user. It may ask for more, and there is no telling from IAM whether it has.
 const sureAttachments = 10
 
-// grant appends the steps from live to want. Policies come before others go, so
-// that one that is replaced by another leaves no gap. What is new has its
+// maxMemberships is how many groups a user may be in. It cannot be raised.
+const maxMemberships = 10
+
+// grant appends the steps from live to want. Policies and groups come before
+// others go, so that one that is replaced by another leaves no gap. What is new has its
 // boundary already, and is not known to all of IAM.
 func grant(steps *reconcile.Steps, env reconcile.Env, needs []spec.ID, isNew bool, live, want grants, c reconcile.Changes, calls grantCalls) {
 	do := func(write func(context.Context) error) func(context.Context) error {
@@ -83,27 +152,35 @@ func grant(steps *reconcile.Steps, env reconcile.Env, needs []spec.ID, isNew boo
 			do(func(ctx context.Context) error { return calls.putInline(ctx, name, string(want.inline[name])) }))
 	}
 	line := func(arn string) reconcile.Diff { return reconcile.Diff{Path: "policies[" + lastSegment(arn) + "]"} }
-	// At the quota one has to go before another can come. Between the two calls
-	// the principal has the rights of neither, which is the price: attached
-	// first, every run would end in LimitExceeded.
-	missing, extra := without(want.attached, live.attached), without(live.attached, want.attached)
-	quota, n := max(sureAttachments, len(live.attached)), len(live.attached)
-	for len(missing)+len(extra) > 0 {
-		if len(missing) > 0 && (n < quota || len(extra) == 0) {
-			arn := missing[0]
-			missing, n = missing[1:], n+1
-			d := line(arn)
-			d.After = arn
-			steps.Add("iam:Attach"+calls.kind+"Policy", "attach policy "+lastSegment(arn)+" to", []reconcile.Diff{d},
-				func(ctx context.Context) error { return attach(ctx, env, arn, ours(arn), calls.attach) })
-			continue
-		}
-		arn := extra[0]
-		extra, n = extra[1:], n-1
+	detach := func(arn string) {
 		d := line(arn)
 		d.Before = arn
 		steps.Add("iam:Detach"+calls.kind+"Policy", "detach policy "+lastSegment(arn)+" from", []reconcile.Diff{d},
 			func(ctx context.Context) error { return gone(calls.detach(ctx, arn)) })
+	}
+	surplus := fill(live.attached, want.attached, max(sureAttachments, len(live.attached)), func(arn string) {
+		d := line(arn)
+		d.After = arn
+		steps.Add("iam:Attach"+calls.kind+"Policy", "attach policy "+lastSegment(arn)+" to", []reconcile.Diff{d},
+			func(ctx context.Context) error { return attach(ctx, env, arn, ours(arn), calls.attach) })
+	}, detach)
+	leave := func(group string) {
+		steps.Add("iam:RemoveUserFromGroup", "leave group "+group+" as", c.Under("groups["+group+"]"),
+			func(ctx context.Context) error { return gone(calls.leave(ctx, group)) })
+	}
+	left := fill(live.groups, want.groups, maxMemberships, func(group string) {
+		join := func(ctx context.Context) error { return calls.join(ctx, group) }
+		// A group of the spec may be as young as the user.
+		if isNew || slices.Contains(needs, spec.ID{Kind: spec.Group, Name: group}) {
+			join = onceVisible(env, join)
+		}
+		steps.Add("iam:AddUserToGroup", "join group "+group+" as", c.Under("groups["+group+"]"), join)
+	}, leave)
+	for _, arn := range surplus {
+		detach(arn)
+	}
+	for _, group := range left {
+		leave(group)
 	}
 	for _, name := range slices.Sorted(maps.Keys(live.inline)) {
 		if _, wanted := want.inline[name]; !wanted {
@@ -111,6 +188,25 @@ func grant(steps *reconcile.Steps, env reconcile.Env, needs []spec.ID, isNew boo
 				func(ctx context.Context) error { return gone(calls.deleteInline(ctx, name)) })
 		}
 	}
+}
+
+// fill adds what is wanted and not live, and answers what is live and not
+// wanted, to be removed once nothing more is added. At the quota one has to go
+// before another can come. Between the two calls the principal has the rights of
+// neither, which is the price: added first, every run would end in
+// LimitExceeded.
+func fill(live, want []string, quota int, add, remove func(string)) (surplus []string) {
+	surplus = without(live, want)
+	n := len(live)
+	for _, name := range without(want, live) {
+		if n >= quota && len(surplus) > 0 {
+			remove(surplus[0])
+			surplus, n = surplus[1:], n-1
+		}
+		add(name)
+		n++
+	}
+	return surplus
 }
 
 // visibleBudget covers the time until an entity just created is known to all
@@ -149,10 +245,10 @@ func youngBoundary(err error, boundary *string, needs []spec.ID) bool {
 		slices.Contains(needs, spec.ID{Kind: spec.Policy, Name: lastSegment(*boundary)})
 }
 
-// errAbsent says that the role or the user itself is not there.
+// errAbsent says that the user, role or group itself is not there.
 var errAbsent = errors.New("absent")
 
-// orAbsent is the error of a call that names nothing but a role or a user.
+// orAbsent is the error of a call that names nothing but a user, role or group.
 func orAbsent(err error) error {
 	if awsx.Code(err) == "NoSuchEntity" {
 		return errAbsent
@@ -160,25 +256,27 @@ func orAbsent(err error) error {
 	return err
 }
 
-// inlinePolicies reads the inline policies of a role or a user. One that goes
-// between the list and its own read, or that IAM does not know everywhere yet,
-// is a race and no absent principal: all is read again.
-func inlinePolicies(ctx context.Context, pause awsx.Pause,
-	list func(context.Context) ([]string, error), get func(ctx context.Context, name string) (string, error),
-) (map[string]spec.Document, error) {
+// inlinePolicies reads inline policies. One that goes between the list and its
+// own read, or that IAM does not know everywhere yet, is a race and no absent
+// principal: all is read again.
+func inlinePolicies(ctx context.Context, pause awsx.Pause, calls grantReads) (map[string]spec.Document, error) {
 	poll := awsx.Poll{Pause: pause, Budget: visibleBudget}
 	for {
-		names, err := list(ctx)
+		names, err := calls.inline(ctx)
 		if err != nil {
 			return nil, orAbsent(err)
 		}
 		documents := make(map[string]spec.Document, len(names))
 		for _, name := range names {
-			var text string
-			if text, err = get(ctx, name); err != nil {
+			var text *string
+			var answer middleware.Metadata
+			if text, answer, err = calls.document(ctx, name); err != nil {
 				break
 			}
-			document, err := policy.Decode(text)
+			if text == nil {
+				return nil, awsx.Hollow("iam:Get"+calls.kind+"Policy", "PolicyDocument", answer)
+			}
+			document, err := policy.Decode(*text)
 			if err != nil {
 				return nil, fmt.Errorf("inline policy %s: %w", name, err)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -65,9 +66,7 @@ func (r Roles) Describe(ctx context.Context, want spec.IAMRole, all bool) (liveR
 
 func describeRole(ctx context.Context, api RoleAPI, pause awsx.Pause, want spec.IAMRole) (liveRole, error) {
 	live := liveRole{Exists: true}
-	is := &live.Is
-	var attached []string
-	var inline map[string]spec.Document
+	var g grants
 	var reads awsx.Reads
 	reads.Go(func() error {
 		out, err := api.GetRole(ctx, &iam.GetRoleInput{RoleName: &want.Name})
@@ -77,54 +76,18 @@ func describeRole(ctx context.Context, api RoleAPI, pause awsx.Pause, want spec.
 		if out.Role == nil || out.Role.AssumeRolePolicyDocument == nil {
 			return awsx.Hollow("iam:GetRole", "Role with its AssumeRolePolicyDocument", out.ResultMetadata)
 		}
-		*is, err = role(*out.Role)
+		live.Is, err = role(*out.Role)
 		return err
 	})
-	if want.Policies != nil {
-		reads.Go(func() error {
-			attached = []string{}
-			pages := iam.NewListAttachedRolePoliciesPaginator(api, &iam.ListAttachedRolePoliciesInput{RoleName: &want.Name})
-			for pages.HasMorePages() {
-				page, err := pages.NextPage(ctx)
-				if err != nil {
-					return orAbsent(err)
-				}
-				attached = append(attached, attachedARNs(page.AttachedPolicies)...)
-			}
-			return nil
-		})
-	}
-	if want.InlinePolicies != nil {
-		reads.Go(func() (err error) {
-			inline, err = inlinePolicies(ctx, pause, func(ctx context.Context) ([]string, error) {
-				var names []string
-				pages := iam.NewListRolePoliciesPaginator(api, &iam.ListRolePoliciesInput{RoleName: &want.Name})
-				for pages.HasMorePages() {
-					page, err := pages.NextPage(ctx)
-					if err != nil {
-						return nil, err
-					}
-					names = append(names, page.PolicyNames...)
-				}
-				return names, nil
-			}, func(ctx context.Context, name string) (string, error) {
-				out, err := api.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: &want.Name, PolicyName: &name})
-				if err != nil {
-					return "", err
-				}
-				if out.PolicyDocument == nil {
-					return "", awsx.Hollow("iam:GetRolePolicy", "PolicyDocument", out.ResultMetadata)
-				}
-				return *out.PolicyDocument, nil
-			})
-			return err
-		})
-	}
+	reads.Go(func() (err error) {
+		g, err = readGrants(ctx, pause, roleGrants(want), roleGrantReads(api, &want.Name))
+		return err
+	})
 	err := reads.Wait()
 	if errors.Is(err, errAbsent) {
 		return liveRole{}, nil
 	}
-	is.Policies, is.InlinePolicies = attached, inline
+	live.Is.Policies, live.Is.InlinePolicies = g.attached, g.inline
 	return live, err
 }
 
@@ -229,6 +192,27 @@ func (r Roles) updateTrust(ctx context.Context, want spec.IAMRole) error {
 		})
 		return err
 	})
+}
+
+func roleGrantReads(api RoleAPI, name *string) grantReads {
+	return grantReads{
+		kind: "Role",
+		attached: func(ctx context.Context) ([]types.AttachedPolicy, error) {
+			return pagesOf(ctx, iam.NewListAttachedRolePoliciesPaginator(api, &iam.ListAttachedRolePoliciesInput{RoleName: name}),
+				func(page *iam.ListAttachedRolePoliciesOutput) []types.AttachedPolicy { return page.AttachedPolicies })
+		},
+		inline: func(ctx context.Context) ([]string, error) {
+			return pagesOf(ctx, iam.NewListRolePoliciesPaginator(api, &iam.ListRolePoliciesInput{RoleName: name}),
+				func(page *iam.ListRolePoliciesOutput) []string { return page.PolicyNames })
+		},
+		document: func(ctx context.Context, policy string) (*string, middleware.Metadata, error) {
+			out, err := api.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: name, PolicyName: &policy})
+			if err != nil {
+				return nil, middleware.Metadata{}, err
+			}
+			return out.PolicyDocument, out.ResultMetadata, nil
+		},
+	}
 }
 
 func (r Roles) grantCalls(role string) grantCalls {

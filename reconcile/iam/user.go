@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -29,6 +30,10 @@ type UserAPI interface {
 	GetUserPolicy(context.Context, *iam.GetUserPolicyInput, ...func(*iam.Options)) (*iam.GetUserPolicyOutput, error)
 	PutUserPolicy(context.Context, *iam.PutUserPolicyInput, ...func(*iam.Options)) (*iam.PutUserPolicyOutput, error)
 	DeleteUserPolicy(context.Context, *iam.DeleteUserPolicyInput, ...func(*iam.Options)) (*iam.DeleteUserPolicyOutput, error)
+
+	ListGroupsForUser(context.Context, *iam.ListGroupsForUserInput, ...func(*iam.Options)) (*iam.ListGroupsForUserOutput, error)
+	AddUserToGroup(context.Context, *iam.AddUserToGroupInput, ...func(*iam.Options)) (*iam.AddUserToGroupOutput, error)
+	RemoveUserFromGroup(context.Context, *iam.RemoveUserFromGroupInput, ...func(*iam.Options)) (*iam.RemoveUserFromGroupOutput, error)
 
 	PutUserPermissionsBoundary(context.Context, *iam.PutUserPermissionsBoundaryInput, ...func(*iam.Options)) (*iam.PutUserPermissionsBoundaryOutput, error)
 	DeleteUserPermissionsBoundary(context.Context, *iam.DeleteUserPermissionsBoundaryInput, ...func(*iam.Options)) (*iam.DeleteUserPermissionsBoundaryOutput, error)
@@ -54,7 +59,7 @@ var _ reconcile.Kind[spec.IAMUser, reconcile.NoFacts] = Users{}
 func (u Users) Describe(ctx context.Context, want spec.IAMUser, all bool) (liveUser, error) {
 	granted := u.granted
 	if all {
-		want.Policies, want.InlinePolicies = []string{}, map[string]spec.Document{}
+		want.Policies, want.InlinePolicies, want.Groups = []string{}, map[string]spec.Document{}, []string{}
 		granted = func(ctx context.Context, want spec.IAMUser) (grants, error) {
 			return describeUserGrants(ctx, u.api, u.env.Pause, want)
 		}
@@ -71,7 +76,7 @@ func (u Users) Describe(ctx context.Context, want spec.IAMUser, all bool) (liveU
 		return err
 	})
 	err := reads.Wait()
-	live.Is.Policies, live.Is.InlinePolicies = g.attached, g.inline
+	live.Is.Policies, live.Is.InlinePolicies, live.Is.Groups = g.attached, g.inline, g.groups
 	return live, err
 }
 
@@ -97,49 +102,7 @@ func user(name, path *string, boundary *types.AttachedPermissionsBoundary, tags 
 }
 
 func describeUserGrants(ctx context.Context, api UserAPI, pause awsx.Pause, want spec.IAMUser) (grants, error) {
-	var live grants
-	var reads awsx.Reads
-	if want.Policies != nil {
-		reads.Go(func() error {
-			live.attached = []string{}
-			pages := iam.NewListAttachedUserPoliciesPaginator(api, &iam.ListAttachedUserPoliciesInput{UserName: &want.Name})
-			for pages.HasMorePages() {
-				page, err := pages.NextPage(ctx)
-				if err != nil {
-					return orAbsent(err)
-				}
-				live.attached = append(live.attached, attachedARNs(page.AttachedPolicies)...)
-			}
-			return nil
-		})
-	}
-	if want.InlinePolicies != nil {
-		reads.Go(func() (err error) {
-			live.inline, err = inlinePolicies(ctx, pause, func(ctx context.Context) ([]string, error) {
-				var names []string
-				pages := iam.NewListUserPoliciesPaginator(api, &iam.ListUserPoliciesInput{UserName: &want.Name})
-				for pages.HasMorePages() {
-					page, err := pages.NextPage(ctx)
-					if err != nil {
-						return nil, err
-					}
-					names = append(names, page.PolicyNames...)
-				}
-				return names, nil
-			}, func(ctx context.Context, name string) (string, error) {
-				out, err := api.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &want.Name, PolicyName: &name})
-				if err != nil {
-					return "", err
-				}
-				if out.PolicyDocument == nil {
-					return "", awsx.Hollow("iam:GetUserPolicy", "PolicyDocument", out.ResultMetadata)
-				}
-				return *out.PolicyDocument, nil
-			})
-			return err
-		})
-	}
-	err := reads.Wait()
+	live, err := readGrants(ctx, pause, userGrants(want), userGrantReads(api, &want.Name))
 	if errors.Is(err, errAbsent) {
 		return grants{}, nil
 	}
@@ -157,7 +120,7 @@ func (u Users) Normal(user spec.IAMUser) (map[string]any, error) {
 }
 
 func userGrants(u spec.IAMUser) grants {
-	return grants{boundary: u.PermissionsBoundary, attached: u.Policies, inline: u.InlinePolicies}
+	return grants{boundary: u.PermissionsBoundary, attached: u.Policies, inline: u.InlinePolicies, groups: u.Groups}
 }
 
 // Diff lists the steps from live to want.
@@ -203,6 +166,31 @@ func (u Users) create(ctx context.Context, want spec.IAMUser) error {
 	return named(err, "user", want.Path)
 }
 
+func userGrantReads(api UserAPI, name *string) grantReads {
+	return grantReads{
+		kind: "User",
+		attached: func(ctx context.Context) ([]types.AttachedPolicy, error) {
+			return pagesOf(ctx, iam.NewListAttachedUserPoliciesPaginator(api, &iam.ListAttachedUserPoliciesInput{UserName: name}),
+				func(page *iam.ListAttachedUserPoliciesOutput) []types.AttachedPolicy { return page.AttachedPolicies })
+		},
+		inline: func(ctx context.Context) ([]string, error) {
+			return pagesOf(ctx, iam.NewListUserPoliciesPaginator(api, &iam.ListUserPoliciesInput{UserName: name}),
+				func(page *iam.ListUserPoliciesOutput) []string { return page.PolicyNames })
+		},
+		document: func(ctx context.Context, policy string) (*string, middleware.Metadata, error) {
+			out, err := api.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: name, PolicyName: &policy})
+			if err != nil {
+				return nil, middleware.Metadata{}, err
+			}
+			return out.PolicyDocument, out.ResultMetadata, nil
+		},
+		groups: func(ctx context.Context) ([]types.Group, error) {
+			return pagesOf(ctx, iam.NewListGroupsForUserPaginator(api, &iam.ListGroupsForUserInput{UserName: name}),
+				func(page *iam.ListGroupsForUserOutput) []types.Group { return page.Groups })
+		},
+	}
+}
+
 func (u Users) grantCalls(user string) grantCalls {
 	name := &user
 	return grantCalls{
@@ -230,6 +218,14 @@ func (u Users) grantCalls(user string) grantCalls {
 		deleteBoundary: func(ctx context.Context) error {
 			_, err := u.api.DeleteUserPermissionsBoundary(ctx, &iam.DeleteUserPermissionsBoundaryInput{UserName: name})
 			return gone(err)
+		},
+		join: func(ctx context.Context, group string) error {
+			_, err := u.api.AddUserToGroup(ctx, &iam.AddUserToGroupInput{UserName: name, GroupName: &group})
+			return err
+		},
+		leave: func(ctx context.Context, group string) error {
+			_, err := u.api.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{UserName: name, GroupName: &group})
+			return err
 		},
 	}
 }

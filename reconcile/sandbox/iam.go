@@ -15,12 +15,13 @@ import (
 	"unicode/utf8"
 )
 
-// iamState is the account's IAM. Users and roles are keyed by their names in
-// lower case, because AWS holds names to be unique without regard to case;
-// policies and providers by ARN.
+// iamState is the account's IAM. Users, roles and groups are keyed by their
+// names in lower case, because AWS holds names to be unique without regard to
+// case; policies and providers by ARN.
 type iamState struct {
 	Users     map[string]*iamUser
 	Roles     map[string]*iamRole
+	Groups    map[string]*iamGroup
 	Policies  map[string]*iamPolicy
 	Providers map[string]*oidcProvider
 
@@ -34,18 +35,16 @@ func iamHandlers() map[string]handler {
 	h := map[string]handler{
 		"GetAccountAuthorizationDetails": getAccountAuthorizationDetails,
 		"ListAccountAliases":             noMembers[listAccountAliasesResult],
-		"ListGroupsForUser":              ofUser(func(*iamUser) any { return listGroupsResult{} }),
 		"ListMFADevices":                 ofUser(func(*iamUser) any { return listMFADevicesResult{} }),
 		"ListSSHPublicKeys":              ofUser(func(*iamUser) any { return listSSHPublicKeysResult{} }),
 		"ListSigningCertificates":        ofUser(func(*iamUser) any { return listSigningCertificatesResult{} }),
 		"ListServiceSpecificCredentials": ofUser(func(*iamUser) any { return listServiceSpecificCredentialsResult{} }),
 		"GetLoginProfile":                getLoginProfile,
 		"ListInstanceProfilesForRole":    listInstanceProfilesForRole,
-		"ListGroups":                     noMembers[listGroupsResult],
 		"ListInstanceProfiles":           noMembers[listInstanceProfilesResult],
 		"ListVirtualMFADevices":          noMembers[listVirtualMFADevicesResult],
 	}
-	for _, more := range []map[string]handler{userHandlers(), keyHandlers(), roleHandlers(), policyHandlers(), oidcHandlers()} {
+	for _, more := range []map[string]handler{userHandlers(), keyHandlers(), groupHandlers(), roleHandlers(), policyHandlers(), oidcHandlers()} {
 		maps.Copy(h, more)
 	}
 	return h
@@ -324,10 +323,6 @@ func wireBoundary(arn string) *boundary {
 // What the sandbox has none of, and clients ask about before they delete.
 
 type (
-	listGroupsResult struct {
-		Groups members[struct{}]
-		paged
-	}
 	listMFADevicesResult struct {
 		MFADevices members[struct{}]
 		paged

@@ -25,6 +25,16 @@ type userDetail struct {
 	Tags                    members[tag]
 }
 
+type groupDetail struct {
+	Path                    string
+	GroupName               string
+	GroupID                 string `xml:"GroupId"`
+	Arn                     string
+	CreateDate              time.Time
+	GroupPolicyList         members[inlinePolicy]
+	AttachedManagedPolicies members[attachedPolicy]
+}
+
 type roleDetail struct {
 	Path                     string
 	RoleName                 string
@@ -68,6 +78,7 @@ func getAccountAuthorizationDetails(st *state, r *request) (any, error) {
 	type entity struct {
 		key    string
 		user   *iamUser
+		group  *iamGroup
 		role   *iamRole
 		policy *iamPolicy
 	}
@@ -77,19 +88,24 @@ func getAccountAuthorizationDetails(st *state, r *request) (any, error) {
 			all = append(all, entity{key: "1" + u.Arn, user: u})
 		}
 	}
+	if wants("Group") {
+		for _, g := range st.IAM.Groups {
+			all = append(all, entity{key: "2" + g.Arn, group: g})
+		}
+	}
 	if wants("Role") {
 		for _, o := range st.IAM.Roles {
-			all = append(all, entity{key: "2" + o.Arn, role: o})
+			all = append(all, entity{key: "3" + o.Arn, role: o})
 		}
 	}
 	if wants("LocalManagedPolicy") {
 		for _, p := range st.IAM.Policies {
-			all = append(all, entity{key: "3" + p.Arn, policy: p})
+			all = append(all, entity{key: "4" + p.Arn, policy: p})
 		}
 	}
 	if wants("AWSManagedPolicy") {
 		for _, p := range awsPolicies(partition(r.region)) {
-			all = append(all, entity{key: "3" + p.Arn, policy: p})
+			all = append(all, entity{key: "4" + p.Arn, policy: p})
 		}
 	}
 	list, more, err := iamPage(r.form, all, func(e entity) string { return e.key })
@@ -99,7 +115,7 @@ func getAccountAuthorizationDetails(st *state, r *request) (any, error) {
 
 	answer := struct {
 		UserDetailList  members[userDetail]
-		GroupDetailList members[struct{}]
+		GroupDetailList members[groupDetail]
 		RoleDetailList  members[roleDetail]
 		Policies        members[policyDetail]
 		paged
@@ -109,6 +125,8 @@ func getAccountAuthorizationDetails(st *state, r *request) (any, error) {
 		switch {
 		case e.user != nil:
 			answer.UserDetailList.Member = append(answer.UserDetailList.Member, e.user.detail())
+		case e.group != nil:
+			answer.GroupDetailList.Member = append(answer.GroupDetailList.Member, e.group.detail())
 		case e.role != nil:
 			answer.RoleDetailList.Member = append(answer.RoleDetailList.Member, st.IAM.roleDetail(e.role))
 		default:
@@ -130,7 +148,15 @@ func (u *iamUser) detail() userDetail {
 	return userDetail{
 		Path: u.Path, UserName: u.Name, UserID: u.ID, Arn: u.Arn, CreateDate: u.Created,
 		UserPolicyList: wireInline(u.Inline), AttachedManagedPolicies: wireAttached(u.Attached),
+		GroupList:           members[string]{u.Groups},
 		PermissionsBoundary: wireBoundary(u.Boundary), Tags: members[tag]{u.Tags},
+	}
+}
+
+func (g *iamGroup) detail() groupDetail {
+	return groupDetail{
+		Path: g.Path, GroupName: g.Name, GroupID: g.ID, Arn: g.Arn, CreateDate: g.Created,
+		GroupPolicyList: wireInline(g.Inline), AttachedManagedPolicies: wireAttached(g.Attached),
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// An identity is what users and roles have in common.
+// An identity is what users, roles and groups have in common. A group has
+// neither tags nor a boundary.
 type identity struct {
 	Name     string
 	ID       string
@@ -20,20 +21,24 @@ type identity struct {
 	Inline   map[string]string `json:",omitempty"` // documents by name
 }
 
-// identityHandlers lists the operations that users and roles both have. kind
-// is User or Role; quota names the limit of attachments and inlineLimit counts
-// characters over all of an identity's inline policies.
-func identityHandlers(kind, quota string, inlineLimit int, find func(*iamState, *request) (*identity, error)) map[string]handler {
-	on := func(do func(*iamState, *identity, *request) (any, error)) handler {
-		return func(st *state, r *request) (any, error) {
-			id, err := find(&st.IAM, r)
-			if err != nil {
-				return nil, err
-			}
-			return do(&st.IAM, id, r)
+// A finder finds the identity that a request names.
+type finder func(*iamState, *request) (*identity, error)
+
+// on is an operation on the identity that a request names.
+func (find finder) on(do func(*iamState, *identity, *request) (any, error)) handler {
+	return func(st *state, r *request) (any, error) {
+		id, err := find(&st.IAM, r)
+		if err != nil {
+			return nil, err
 		}
+		return do(&st.IAM, id, r)
 	}
-	low := strings.ToLower(kind)
+}
+
+// principalHandlers lists the operations that users and roles have and groups
+// have not. kind is User or Role.
+func principalHandlers(kind string, find finder) map[string]handler {
+	on, low := find.on, strings.ToLower(kind)
 	return map[string]handler{
 		"Tag" + kind: on(func(_ *iamState, id *identity, r *request) (any, error) {
 			return nil, tagInto(&id.Tags, r.form, true)
@@ -63,6 +68,15 @@ func identityHandlers(kind, quota string, inlineLimit int, find func(*iamState, 
 			id.Boundary = ""
 			return nil, nil
 		}),
+	}
+}
+
+// grantHandlers lists the operations that users, roles and groups all have. kind
+// is User, Role or Group; quota names the limit of attachments and inlineLimit
+// counts characters over all of an identity's inline policies.
+func grantHandlers(kind, quota string, inlineLimit int, find finder) map[string]handler {
+	on, low := find.on, strings.ToLower(kind)
+	return map[string]handler{
 		"Attach" + kind + "Policy": on(func(st *iamState, id *identity, r *request) (any, error) {
 			return nil, st.attach(id, r.form.Get("PolicyArn"), quota)
 		}),
@@ -87,13 +101,17 @@ func identityHandlers(kind, quota string, inlineLimit int, find func(*iamState, 
 			answer := struct {
 				UserName       string `xml:",omitempty"`
 				RoleName       string `xml:",omitempty"`
+				GroupName      string `xml:",omitempty"`
 				PolicyName     string
 				PolicyDocument string
 			}{PolicyName: r.form.Get("PolicyName"), PolicyDocument: encoded(doc)}
-			if kind == "User" {
+			switch kind {
+			case "User":
 				answer.UserName = id.Name
-			} else {
+			case "Role":
 				answer.RoleName = id.Name
+			case "Group":
+				answer.GroupName = id.Name
 			}
 			return answer, nil
 		}),

@@ -120,6 +120,9 @@ func (st *iamState) usages() map[string]usage {
 	for _, o := range st.Roles {
 		count(&o.identity)
 	}
+	for _, g := range st.Groups {
+		count(&g.identity)
+	}
 	return all
 }
 
@@ -403,6 +406,11 @@ func listEntitiesForPolicy(st *state, r *request) (any, error) {
 			all = append(all, entity{"Role", o.Name, o.ID})
 		}
 	}
+	for _, g := range st.IAM.Groups {
+		if wants("Group", g.Boundary, g.Attached, g.Path) {
+			all = append(all, entity{"Group", g.Name, g.ID})
+		}
+	}
 	list, more, err := iamPage(r.form, all, func(e entity) string { return e.kind + "/" + e.name })
 	if err != nil {
 		return nil, err
@@ -415,17 +423,24 @@ func listEntitiesForPolicy(st *state, r *request) (any, error) {
 		RoleName string
 		RoleID   string `xml:"RoleId"`
 	}
+	type group struct {
+		GroupName string
+		GroupID   string `xml:"GroupId"`
+	}
 	answer := struct {
-		PolicyGroups members[struct{}]
+		PolicyGroups members[group]
 		PolicyUsers  members[user]
 		PolicyRoles  members[role]
 		paged
 	}{paged: more}
 	for _, e := range list.Member {
-		if e.kind == "User" {
+		switch e.kind {
+		case "User":
 			answer.PolicyUsers.Member = append(answer.PolicyUsers.Member, user{e.name, e.id})
-		} else {
+		case "Role":
 			answer.PolicyRoles.Member = append(answer.PolicyRoles.Member, role{e.name, e.id})
+		case "Group":
+			answer.PolicyGroups.Member = append(answer.PolicyGroups.Member, group{e.name, e.id})
 		}
 	}
 	return answer, nil

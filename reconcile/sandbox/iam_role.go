@@ -31,13 +31,15 @@ func roleHandlers() map[string]handler {
 		"UpdateAssumeRolePolicy": updateAssumeRolePolicy,
 		"DeleteRole":             deleteRole,
 	}
-	maps.Copy(h, identityHandlers("Role", "PoliciesPerRole", 10240, func(st *iamState, r *request) (*identity, error) {
+	find := func(st *iamState, r *request) (*identity, error) {
 		o, err := st.role(r)
 		if err != nil {
 			return nil, err
 		}
 		return &o.identity, nil
-	}))
+	}
+	maps.Copy(h, principalHandlers("Role", find))
+	maps.Copy(h, grantHandlers("Role", "PoliciesPerRole", 10240, find))
 	return h
 }
 

@@ -10,7 +10,8 @@ import (
 
 type iamUser struct {
 	identity
-	Keys []accessKey `json:",omitempty"`
+	Keys   []accessKey `json:",omitempty"`
+	Groups []string    `json:",omitempty"` // by name
 }
 
 func userHandlers() map[string]handler {
@@ -21,13 +22,15 @@ func userHandlers() map[string]handler {
 		"UpdateUser": updateUser,
 		"DeleteUser": deleteUser,
 	}
-	maps.Copy(h, identityHandlers("User", "PoliciesPerUser", 2048, func(st *iamState, r *request) (*identity, error) {
+	find := func(st *iamState, r *request) (*identity, error) {
 		u, err := st.user(r)
 		if err != nil {
 			return nil, err
 		}
 		return &u.identity, nil
-	}))
+	}
+	maps.Copy(h, principalHandlers("User", find))
+	maps.Copy(h, grantHandlers("User", "PoliciesPerUser", 2048, find))
 	return h
 }
 
@@ -160,6 +163,9 @@ func deleteUser(st *state, r *request) (any, error) {
 	}
 	if err := u.deletable(); err != nil {
 		return nil, err
+	}
+	if len(u.Groups) > 0 {
+		return nil, deleteConflict("Cannot delete entity, must remove users from group first.")
 	}
 	if len(u.Keys) > 0 {
 		return nil, deleteConflict("Cannot delete entity, must delete access keys first.")

@@ -54,7 +54,8 @@ ecr:
 iam:
   policies: [{name: p, document: %s}, {name: edge, document: %s}%s]
   roles: [{name: r, assumeRolePolicy: %s, description: %s, maxSessionDuration: %s, policies: %s, inlinePolicies: {%s: %s}, permissionsBoundary: %s}]
-  users: [{name: u, policies: %[7]s, inlinePolicies: {%[8]s: %[9]s}, permissionsBoundary: %[10]s}]
+  groups: [{name: g, policies: %[7]s, inlinePolicies: {%[8]s: %[9]s}}]
+  users: [{name: u, policies: %[7]s, inlinePolicies: {%[8]s: %[9]s}, groups: %[16]s, permissionsBoundary: %[10]s}]
   oidcProviders: [{url: "https://token.actions.githubusercontent.com", clientIDList: [%s], thumbprintList: [%s]}]
 ecs:
   clusters: [{name: c, settings: [{name: containerInsights, value: %s}], capacityProviders: [%s]}]
@@ -63,7 +64,7 @@ ecs:
 		document, readS3, more.String(),
 		pick(trustECS, strings.ReplaceAll(trustECS, "ecs-tasks", "lambda")), pick("one", "two"), pick("3600", "7200"), pick("[p]", "[]"), pick("before", "after"), readS3, pick("edge", `""`),
 		pick("one", "two"), pick("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"),
-		pick("enabled", "disabled"), pick("FARGATE", "FARGATE_SPOT"), pick("busybox:1", "busybox:2"),
+		pick("enabled", "disabled"), pick("FARGATE", "FARGATE_SPOT"), pick("busybox:1", "busybox:2"), pick("[g]", "[]"),
 	)
 }
 
@@ -78,6 +79,7 @@ func TestHollowAnswers(t *testing.T) {
 		"s3:GetBucketVersioning", "s3:GetBucketAbac",
 		"logs:ListTagsForResource", "ecr:ListTagsForResource",
 		"iam:ListAttachedRolePolicies", "iam:ListAttachedUserPolicies", "iam:ListRolePolicies", "iam:ListUserPolicies",
+		"iam:ListAttachedGroupPolicies", "iam:ListGroupPolicies", "iam:ListGroupsForUser",
 		"iam:ListPolicyVersions",
 		"tagging:GetResources", // and what a large spec can do without
 		"iam:GetAccountAuthorizationDetails", "iam:ListRoles",
