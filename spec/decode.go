@@ -110,6 +110,11 @@ func (d decoder) decode(n *node, v reflect.Value, name string, enum []string) {
 		if !d.embedded(n, name, sequence) {
 			return
 		}
+	case **ecstypes.ProxyConfiguration:
+		if n.kind == mapping && len(n.fields) == 0 { // asks for none
+			v.Set(reflect.ValueOf(new(ecstypes.ProxyConfiguration)))
+			return
+		}
 	case *map[string]Document:
 		d.namedDocuments(n)
 	case *time.Time:

@@ -29,36 +29,36 @@ const (
 // and writes go in it where no dependency decides.
 var kinds = []kind{
 	{
-		Kind: Bucket, section: "s3", list: "buckets", name: "name",
+		Kind: Bucket, section: "s3", list: "buckets", name: "name", terraform: "aws_s3_bucket",
 		arn: "arn:{partition}:s3:::{name}", attributes: []string{"name", "arn"},
 	},
 	{
-		Kind: LogGroup, section: "logs", list: "logGroups", name: "name",
+		Kind: LogGroup, section: "logs", list: "logGroups", name: "name", terraform: "aws_cloudwatch_log_group",
 		// Without the ":*" that some of the API appends.
 		arn: "arn:{partition}:logs:{region}:{account}:log-group:{name}", attributes: []string{"name", "arn"},
 	},
 	{
-		Kind: Repository, section: "ecr", list: "repositories", name: "name",
+		Kind: Repository, section: "ecr", list: "repositories", name: "name", terraform: "aws_ecr_repository",
 		arn: "arn:{partition}:ecr:{region}:{account}:repository/{name}", attributes: []string{"name", "arn", "uri"},
 	},
 	{
-		Kind: OIDCProvider, section: "iam", list: "oidcProviders", name: "url", spelled: issuer,
+		Kind: OIDCProvider, section: "iam", list: "oidcProviders", name: "url", terraform: "aws_iam_openid_connect_provider", spelled: issuer,
 		arn: "arn:{partition}:iam::{account}:oidc-provider/{name}", attributes: []string{"name", "arn", "url"},
 	},
 	{
-		Kind: Policy, section: "iam", list: "policies", name: "name", foldsName: true,
+		Kind: Policy, section: "iam", list: "policies", name: "name", terraform: "aws_iam_policy", foldsName: true,
 		arn: "arn:{partition}:iam::{account}:policy{path}{name}", attributes: []string{"name", "arn"},
 	},
 	{
-		Kind: Role, section: "iam", list: "roles", name: "name", foldsName: true, foldsTags: true,
+		Kind: Role, section: "iam", list: "roles", name: "name", terraform: "aws_iam_role", foldsName: true, foldsTags: true,
 		arn: "arn:{partition}:iam::{account}:role{path}{name}", attributes: []string{"name", "arn"},
 	},
 	{
-		Kind: Group, section: "iam", list: "groups", name: "name", foldsName: true, untagged: true,
+		Kind: Group, section: "iam", list: "groups", name: "name", terraform: "aws_iam_group", foldsName: true, untagged: true,
 		arn: "arn:{partition}:iam::{account}:group{path}{name}", attributes: []string{"name", "arn"},
 	},
 	{
-		Kind: User, section: "iam", list: "users", name: "name", foldsName: true, foldsTags: true,
+		Kind: User, section: "iam", list: "users", name: "name", terraform: "aws_iam_user", foldsName: true, foldsTags: true,
 		arn: "arn:{partition}:iam::{account}:user{path}{name}", attributes: []string{"name", "arn", "accessKeyId", "secretAccessKey"},
 	},
 	{
@@ -66,12 +66,12 @@ var kinds = []kind{
 		Kind: AccessKey, attributes: []string{"name", "accessKeyId", "secretAccessKey"},
 	},
 	{
-		Kind: Cluster, section: "ecs", list: "clusters", name: "name",
+		Kind: Cluster, section: "ecs", list: "clusters", name: "name", terraform: "aws_ecs_cluster",
 		arn: "arn:{partition}:ecs:{region}:{account}:cluster/{name}", attributes: []string{"name", "arn"},
 	},
 	{
 		// A revision's number, and so its ARN, is born in AWS.
-		Kind: TaskDefinition, section: "ecs", list: "taskDefinitions", name: "family", attributes: []string{"name", "family", "arn", "revision"},
+		Kind: TaskDefinition, section: "ecs", list: "taskDefinitions", name: "family", terraform: "aws_ecs_task_definition", attributes: []string{"name", "family", "arn", "revision"},
 	},
 }
 
@@ -81,6 +81,7 @@ type kind struct {
 	section, list string // where a file declares it; "": nowhere
 	name          string // the field that names it
 	spelled       func(string) string
+	terraform     string   // what Terraform calls its type
 	arn           string   // "": it has none that follows from its name
 	attributes    []string // what can be said of it after ADDRESS and a dot
 	foldsName     bool     // IAM takes names that differ in case only for the same

@@ -21,8 +21,8 @@ func translate(have string, names []string) string {
 			return fmt.Sprintf("; did you mean %q?", meant)
 		}
 	}
-	if address, ok := terraformTypes()[have]; ok && slices.Contains(names, "project") {
-		return fmt.Sprintf("; did you mean %q?", address)
+	if k, ok := ofTerraform(have); ok && slices.Contains(names, "project") {
+		return fmt.Sprintf("; did you mean %q?", k.section+"."+k.list)
 	}
 	return ""
 }
@@ -75,14 +75,13 @@ func foreignWords() map[string][]string {
 	}
 }
 
-// terraformTypes say where a spec has what Terraform has a type of resource
-// for.
-func terraformTypes() map[string]string {
-	return map[string]string{
-		"aws_s3_bucket": "s3.buckets", "aws_cloudwatch_log_group": "logs.logGroups", "aws_ecr_repository": "ecr.repositories",
-		"aws_iam_openid_connect_provider": "iam.oidcProviders", "aws_iam_policy": "iam.policies", "aws_iam_role": "iam.roles",
-		"aws_iam_group": "iam.groups", "aws_iam_user": "iam.users", "aws_ecs_cluster": "ecs.clusters", "aws_ecs_task_definition": "ecs.taskDefinitions",
+// ofTerraform is the kind that Terraform has this type of resource for.
+func ofTerraform(name string) (kind, bool) {
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.terraform != "" && k.terraform == name })
+	if i < 0 {
+		return kind{}, false
 	}
+	return kinds[i], true
 }
 
 // reshape says how to write what a field has in the form that it wants: a list
@@ -114,14 +113,8 @@ func foreignReference(expr string) string {
 	case expr == "AWS::Partition", strings.HasPrefix(expr, "data.aws_partition."):
 		return "; did you mean \"partition\"?"
 	}
-	for of, section := range terraformTypes() {
-		if head == of {
-			for _, c := range kinds {
-				if c.section+"."+c.list == section {
-					return fmt.Sprintf("; a resource goes by its address and the name that it has in AWS: ${%s/NAME.arn}", c.Kind)
-				}
-			}
-		}
+	if k, ok := ofTerraform(head); ok {
+		return fmt.Sprintf("; a resource goes by its address and the name that it has in AWS: ${%s/NAME.arn}", k.Kind)
 	}
 	return ""
 }

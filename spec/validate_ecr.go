@@ -1,8 +1,20 @@
 package spec
 
-import "regexp"
+import (
+	"regexp"
+	"slices"
+	"strings"
 
-const maxRepositoryPolicy = 10240 // bytes
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+)
+
+const (
+	maxRepositoryPolicy = 10240 // bytes
+	maxExclusionFilters = 5
+	maxWildcards        = 2 // in one filter
+)
+
+var exclusionFilter = regexp.MustCompile(`^[0-9a-zA-Z._*-]{1,128}$`)
 
 var repositoryName = regexp.MustCompile(`^([a-z0-9]+([._-][a-z0-9]+)*/)*[a-z0-9]+([._-][a-z0-9]+)*$`)
 
@@ -16,6 +28,7 @@ func (c checker) checkRepository(n *node, repo *ECRRepository) {
 	case !repositoryName.MatchString(name):
 		c.errorf(at, "repository name: %q: allowed are small letters and digits, in words parted by one of . _ - /", clip(name))
 	}
+	c.checkExclusions(n, repo)
 	if e := repo.Encryption; e != nil {
 		at := n.get("encryption", "kmsKey")
 		c.checkKMSKey(at, "kmsKey", e.KMSKey)
@@ -33,6 +46,39 @@ func (c checker) checkRepository(n *node, repo *ECRRepository) {
 		// Unlike IAM, ECR wants its numbers as numbers.
 		repo.LifecyclePolicy = encode(n.get("lifecyclePolicy"), lifecycleScalar, c.findings)
 		c.checkImageLifecycle(n.get("lifecyclePolicy"))
+	}
+}
+
+// checkExclusions: ECR takes filters with the two mutabilities that have
+// exclusions, and those only with filters,
+// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImageTagMutability.html
+func (c checker) checkExclusions(n *node, repo *ECRRepository) {
+	const name = "imageTagMutabilityExclusionFilters"
+	mutability, at := n.get("imageTagMutability"), n.get(name)
+	excludes := strings.HasSuffix(repo.ImageTagMutability, "_WITH_EXCLUSION")
+	filters := repo.ImageTagMutabilityExclusionFilters
+	switch {
+	case mutability.bad || at.bad:
+	case excludes && !n.has(name):
+		c.errorf(mutability, "imageTagMutability: %s needs %s", repo.ImageTagMutability, name)
+	case excludes && (len(filters) < 1 || len(filters) > maxExclusionFilters):
+		c.errorf(at, "%s: %d filters; with %s ECR wants 1 to %d", name, len(filters), repo.ImageTagMutability, maxExclusionFilters)
+	case len(filters) > 0 && !excludes:
+		c.errorf(n.key(name), "%s: only with imageTagMutability IMMUTABLE_WITH_EXCLUSION or MUTABLE_WITH_EXCLUSION", name)
+	}
+	for i, f := range filters {
+		item := at.item(i).get("filter")
+		switch {
+		case f.Filter == nil || !item.readable():
+		case !exclusionFilter.MatchString(*f.Filter):
+			c.errorf(item, "%s: %q: a filter has 1 to 128 letters, digits and . _ * -", name, clip(*f.Filter))
+		case strings.Count(*f.Filter, "*") > maxWildcards:
+			c.errorf(item, "%s: %q: a filter has at most %d wildcards", name, clip(*f.Filter), maxWildcards)
+		case slices.ContainsFunc(filters[:i], func(o ecrtypes.ImageTagMutabilityExclusionFilter) bool {
+			return o.Filter != nil && *o.Filter == *f.Filter
+		}):
+			c.errorf(item, "%s: %q is listed twice", name, clip(*f.Filter))
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 const (
 	maxECSName       = 255
 	maxStrategyItems = 20
+	maxConstraints   = 10
 )
 
 var (
@@ -127,6 +129,7 @@ func (c checker) checkTaskDefinition(n *node, t *ECSTaskDefinition) {
 	c.checkSizes(n, t, fargate)
 	c.checkVolumes(n, t, fargate)
 	c.checkContainers(n, t, fargate)
+	c.checkSurroundings(n, t, fargate)
 	c.checkIgnore(n.get("ignore"), t.Ignore)
 	if e := t.EphemeralStorage; e != nil && (e.SizeInGiB < 21 || e.SizeInGiB > 200) {
 		c.errorf(n.get("ephemeralStorage", "sizeInGiB"), "ephemeralStorage: %d GiB; Fargate allows 21 to 200", e.SizeInGiB)
@@ -306,6 +309,50 @@ func (c checker) checkContainers(n *node, t *ECSTaskDefinition, fargate bool) {
 	}
 	if !essential {
 		c.errorf(list, "containerDefinitions: at least one container has to be essential")
+	}
+}
+
+// checkSurroundings holds what says where a task runs and beside what,
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html
+func (c checker) checkSurroundings(n *node, t *ECSTaskDefinition, fargate bool) {
+	if fargate && t.PIDMode == string(ecstypes.PidModeHost) {
+		c.errorf(n.get("pidMode"), "pidMode: Fargate has no host to see the processes of; there is task")
+	}
+	if t.EnableFaultInjection != nil && *t.EnableFaultInjection && !n.get("networkMode").bad &&
+		!slices.Contains([]string{"awsvpc", "host"}, t.NetworkMode) {
+		c.errorf(n.get("enableFaultInjection"), "enableFaultInjection needs networkMode: awsvpc or host")
+	}
+	at := n.get("placementConstraints")
+	switch constraints := t.PlacementConstraints; {
+	case fargate && len(constraints) > 0:
+		c.errorf(n.key("placementConstraints"), "placementConstraints: Fargate places tasks itself")
+	case len(constraints) > maxConstraints:
+		c.errorf(at, "placementConstraints: %d; ECS allows %d", len(constraints), maxConstraints)
+	}
+	for i, p := range t.PlacementConstraints {
+		if item := at.item(i); item.kind == mapping && !item.has("expression") {
+			c.errorf(item, "placementConstraints: %s needs an expression", cmp.Or(p.Type, ecstypes.TaskDefinitionPlacementConstraintTypeMemberOf))
+		}
+	}
+	if t.ProxyConfiguration != nil {
+		c.checkProxy(n.get("proxyConfiguration"), t)
+	}
+}
+
+// checkProxy wants the proxy to be one of the task's containers.
+func (c checker) checkProxy(n *node, t *ECSTaskDefinition) {
+	name := t.ProxyConfiguration.ContainerName
+	if name == nil || t.ContainerDefinitions == nil {
+		return
+	}
+	var names []string
+	for _, container := range t.ContainerDefinitions {
+		if container.Name != nil {
+			names = append(names, *container.Name)
+		}
+	}
+	if !slices.Contains(names, *name) {
+		c.errorf(n.get("containerName"), "proxyConfiguration: there is no container %q%s", clip(*name), suggest(*name, names))
 	}
 }
 

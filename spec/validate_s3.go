@@ -3,6 +3,7 @@ package spec
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,12 +37,28 @@ func (c checker) checkBucket(n *node, bucket *S3Bucket) {
 		if e.KMSMasterKeyID != nil && e.SSEAlgorithm == string(s3types.ServerSideEncryptionAes256) {
 			c.errorf(at, "encryption: AES256 takes no key; sseAlgorithm aws:kms does")
 		}
+		c.checkBlockedEncryption(n.get("encryption", "blockedEncryptionTypes"), e.BlockedEncryptionTypes)
 	}
 	c.checkLifecycle(n.get("lifecycleRules"), bucket.LifecycleRules)
 	if bucket.Policy != nil {
 		c.checkStatements(n.get("policy"), bucketPolicy)
 		if len(bucket.Policy) > maxBucketPolicy {
 			c.errorf(n.get("policy"), "policy: %d bytes; S3 allows %d", len(bucket.Policy), maxBucketPolicy)
+		}
+	}
+}
+
+func (c checker) checkBlockedEncryption(n *node, types []string) {
+	if types != nil && len(types) == 0 {
+		c.errorf(n, "blockedEncryptionTypes: the list is empty; [NONE] blocks none")
+	}
+	for i, t := range types {
+		switch item := n.item(i); {
+		case !item.readable():
+		case slices.Contains(types[:i], t):
+			c.errorf(item, "blockedEncryptionTypes: %s is listed twice", t)
+		case t == string(s3types.EncryptionTypeNone) && len(types) > 1:
+			c.errorf(item, "blockedEncryptionTypes: NONE stands alone")
 		}
 	}
 }

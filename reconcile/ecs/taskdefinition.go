@@ -167,7 +167,7 @@ func (t TaskDefinitions) register(ctx context.Context, live liveTaskDefinition, 
 		Cpu:                     orNone(&want.CPU), Memory: orNone(&want.Memory),
 		ExecutionRoleArn: orNone(want.ExecutionRole), TaskRoleArn: orNone(want.TaskRole),
 		RuntimePlatform: want.RuntimePlatform, EphemeralStorage: want.EphemeralStorage,
-		EnableFaultInjection: want.EnableFaultInjection, ProxyConfiguration: want.ProxyConfiguration,
+		EnableFaultInjection: want.EnableFaultInjection, ProxyConfiguration: orDirect(want.ProxyConfiguration),
 		PlacementConstraints: orAbsent(want.PlacementConstraints), Volumes: orAbsent(want.Volumes), ContainerDefinitions: want.ContainerDefinitions,
 		IpcMode: live.Facts.IPCMode,
 		//lint:ignore SA1019 deprecated, and still what an old revision may have
@@ -187,6 +187,14 @@ func (t TaskDefinitions) register(ctx context.Context, live liveTaskDefinition, 
 		_, err := t.API.RegisterTaskDefinition(ctx, in, func(o *ecs.Options) { o.Retryer = awsx.Once(o.Retryer) })
 		return err
 	})
+}
+
+// orDirect keeps an empty proxy configuration off the wire: it asks for none.
+func orDirect(proxy *types.ProxyConfiguration) *types.ProxyConfiguration {
+	if proxy == nil || proxy.ContainerName == nil {
+		return nil
+	}
+	return proxy
 }
 
 // orNone keeps empty text off the wire: it asks for none.

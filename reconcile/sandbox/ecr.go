@@ -152,6 +152,9 @@ func ecrCheckMutability(mutability string, filters []ecrExclusionFilter) error {
 		if f.FilterType != "WILDCARD" || !ecrFilter.MatchString(f.Filter) {
 			return ecrInvalid("imageTagMutabilityExclusionFilters", "a filter is a WILDCARD that satisfies '%s'", ecrFilter)
 		}
+		if strings.Count(f.Filter, "*") > 2 {
+			return ecrInvalid("imageTagMutabilityExclusionFilters", "a filter has at most 2 wildcards")
+		}
 	}
 	return nil
 }

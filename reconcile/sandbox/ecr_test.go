@@ -133,6 +133,9 @@ func TestECRRefusals(t *testing.T) {
 		{"filter with a slash", create(ecr.CreateRepositoryInput{RepositoryName: absent, ImageTagMutability: "IMMUTABLE_WITH_EXCLUSION", ImageTagMutabilityExclusionFilters: []types.ImageTagMutabilityExclusionFilter{
 			{FilterType: "WILDCARD", Filter: aws.String("a/*")},
 		}}), "InvalidParameterException"},
+		{"filter with three wildcards", create(ecr.CreateRepositoryInput{RepositoryName: absent, ImageTagMutability: "IMMUTABLE_WITH_EXCLUSION", ImageTagMutabilityExclusionFilters: []types.ImageTagMutabilityExclusionFilter{
+			{FilterType: "WILDCARD", Filter: aws.String("*a*b*")},
+		}}), "InvalidParameterException"},
 		{"too many results", func(ctx context.Context) error {
 			return erase(e.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{MaxResults: aws.Int32(1001)}))
 		}, "InvalidParameterException"},

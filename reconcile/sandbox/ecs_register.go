@@ -14,12 +14,15 @@ type ecsRegistration struct {
 	TaskRoleARN             string
 	ExecutionRoleARN        string
 	NetworkMode             string
+	PIDMode                 string
+	EnableFaultInjection    bool
 	RequiresCompatibilities []string
 	CPU                     string
 	Memory                  string
 	Tags                    []tag
 	EphemeralStorage        *struct{ SizeInGiB int }
-	PlacementConstraints    []any
+	PlacementConstraints    []struct{ Type, Expression string }
+	ProxyConfiguration      *struct{ ContainerName, Type string }
 	Volumes                 []struct {
 		Name                      string
 		Host                      *struct{ SourcePath string }
@@ -89,6 +92,20 @@ func (in *ecsRegistration) check() error {
 	if !slices.Contains([]string{"", "bridge", "host", "awsvpc", "none"}, in.NetworkMode) {
 		return ecsRefused("Invalid network mode: %s", in.NetworkMode)
 	}
+	if !slices.Contains([]string{"", "host", "task"}, in.PIDMode) {
+		return ecsRefused("Invalid pid mode: %s", in.PIDMode)
+	}
+	if in.EnableFaultInjection && in.NetworkMode != "awsvpc" && in.NetworkMode != "host" {
+		return ecsRefused("Fault injection is only supported with network modes awsvpc and host.")
+	}
+	if len(in.PlacementConstraints) > 10 {
+		return ecsRefused("A task definition has at most 10 placement constraints.")
+	}
+	for _, p := range in.PlacementConstraints {
+		if p.Type != "memberOf" || p.Expression == "" {
+			return ecsRefused("Invalid placement constraint: a task definition takes memberOf with an expression.")
+		}
+	}
 	if in.CPU != "" {
 		if _, ok := ecsUnits(in.CPU, ecsVCPU); !ok {
 			return ecsRefused("Invalid 'cpu' setting for task: %s", in.CPU)
@@ -147,6 +164,14 @@ func (in *ecsRegistration) checkContainers() error {
 			return ecsRefused("Container.image should not be null or empty.")
 		}
 		names[c.Name] = true
+	}
+	if p := in.ProxyConfiguration; p != nil {
+		if !names[p.ContainerName] {
+			return ecsRefused("Proxy configuration: there is no container '%s'.", p.ContainerName)
+		}
+		if p.Type != "" && p.Type != "APPMESH" {
+			return ecsRefused("Invalid proxy configuration type: %s", p.Type)
+		}
 	}
 	essential := false
 	for _, c := range in.ContainerDefinitions {
@@ -233,6 +258,9 @@ func (in *ecsRegistration) checkFargate() error {
 	memory, _ := ecsUnits(in.Memory, ecsGB)
 	if !fargateSize(cpu, memory) {
 		return ecsRefused("No Fargate configuration exists for given values: %d CPU, %d memory. See the Amazon ECS documentation for the valid values.", cpu, memory)
+	}
+	if in.PIDMode == "host" {
+		return ecsRefused("Fargate does not support pid mode ‘host’.")
 	}
 	if len(in.PlacementConstraints) > 0 {
 		return ecsRefused("Fargate does not support placement constraints.")

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -600,7 +601,31 @@ func TestECSRegisterRefusals(t *testing.T) {
 		{"no memory anywhere, elsewhere", onEC2(func(in *input) { in.Memory = nil }), refused},
 		{"external on awsvpc", with(func(in *input) { in.RequiresCompatibilities = []types.Compatibility{types.CompatibilityExternal} }), refused},
 		{"placement", with(func(in *input) {
+			in.PlacementConstraints = []types.TaskDefinitionPlacementConstraint{{Type: "memberOf", Expression: aws.String("x")}}
+		}), refused},
+		{"placement, elsewhere", onEC2(func(in *input) {
+			in.PlacementConstraints = []types.TaskDefinitionPlacementConstraint{{Type: "memberOf", Expression: aws.String("x")}}
+		}), ""},
+		{"placement by nothing", onEC2(func(in *input) {
 			in.PlacementConstraints = []types.TaskDefinitionPlacementConstraint{{Type: "memberOf"}}
+		}), refused},
+		{"placement eleven times", onEC2(func(in *input) {
+			in.PlacementConstraints = slices.Repeat([]types.TaskDefinitionPlacementConstraint{{Type: "memberOf", Expression: aws.String("x")}}, 11)
+		}), refused},
+		{"processes of the host", with(func(in *input) { in.PidMode = types.PidModeHost }), refused},
+		{"processes of the host, elsewhere", onEC2(func(in *input) { in.PidMode = types.PidModeHost }), ""},
+		{"processes of the task", with(func(in *input) { in.PidMode = types.PidModeTask }), ""},
+		{"processes of nobody", with(func(in *input) { in.PidMode = "none" }), refused},
+		{"faults", with(func(in *input) { in.EnableFaultInjection = aws.Bool(true) }), ""},
+		{"faults on a bridge", onEC2(func(in *input) {
+			in.EnableFaultInjection, in.NetworkMode = aws.Bool(true), types.NetworkModeBridge
+		}), refused},
+		{"proxy", with(func(in *input) {
+			in.ProxyConfiguration = &types.ProxyConfiguration{ContainerName: in.ContainerDefinitions[0].Name, Type: types.ProxyConfigurationTypeAppmesh}
+		}), ""},
+		{"proxy that is no container", with(func(in *input) { in.ProxyConfiguration = &types.ProxyConfiguration{ContainerName: aws.String("x")} }), refused},
+		{"proxy of another mesh", with(func(in *input) {
+			in.ProxyConfiguration = &types.ProxyConfiguration{ContainerName: in.ContainerDefinitions[0].Name, Type: "ISTIO"}
 		}), refused},
 		{"storage too small", with(func(in *input) { in.EphemeralStorage = &types.EphemeralStorage{SizeInGiB: 20} }), refused},
 		{"path of the host", with(func(in *input) {

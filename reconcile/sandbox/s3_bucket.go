@@ -273,7 +273,7 @@ func putBucketEncryption(b *s3Bucket, r *request) (any, error) {
 		return nil, invalidArgument("a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse")
 	}
 	for _, t := range e.Blocked {
-		if t != "SSE-C" && t != "NONE" {
+		if t != "SSE-C" && t != "NONE" || t == "NONE" && len(e.Blocked) > 1 {
 			return nil, malformedXML()
 		}
 	}

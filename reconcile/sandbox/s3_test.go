@@ -279,11 +279,13 @@ func TestBucketEncryption(t *testing.T) {
 		return must[*s3.GetBucketEncryptionOutput](t)(c.GetBucketEncryption(ctx, &s3.GetBucketEncryptionInput{Bucket: name})).ServerSideEncryptionConfiguration.Rules[0]
 	}
 	key := aws.String("arn:aws:kms:eu-north-1:123456789012:key/k")
-	blocks := func(v s3types.EncryptionType) *s3types.BlockedEncryptionTypes {
-		return &s3types.BlockedEncryptionTypes{EncryptionType: []s3types.EncryptionType{v}}
+	blocks := func(v ...s3types.EncryptionType) *s3types.BlockedEncryptionTypes {
+		return &s3types.BlockedEncryptionTypes{EncryptionType: v}
 	}
 	wantCode(t, put("rot13", nil, nil, nil), "MalformedXML")
 	wantCode(t, put("AES256", key, nil, nil), "InvalidArgument")
+	wantCode(t, put("AES256", nil, nil, blocks("SSE-KMS")), "MalformedXML")
+	wantCode(t, put("AES256", nil, nil, blocks("NONE", "SSE-C")), "MalformedXML")
 	wantCode(t, put("aws:kms", key, aws.Bool(true), nil), "")
 	want := s3types.ServerSideEncryptionRule{
 		ApplyServerSideEncryptionByDefault: &s3types.ServerSideEncryptionByDefault{SSEAlgorithm: "aws:kms", KMSMasterKeyID: key},

@@ -48,6 +48,36 @@ s3.bucket/data-of-test: update
   encryption.sseAlgorithm: AES256 -> aws:kms`,
 		},
 		{
+			name:   "bucket encryption that is blocked",
+			before: `s3: {buckets: [{name: data-of-test, encryption: {sseAlgorithm: AES256, blockedEncryptionTypes: [SSE-C]}}]}`,
+			hand: func(ctx context.Context, t testing.TB, a *account) {
+				blockEncryption(ctx, t, a, s3types.EncryptionTypeNone)
+			},
+			want: `
+s3.bucket/data-of-test: update
+  s3:PutBucketEncryption
+  encryption.blockedEncryptionTypes[SSE-C]: <nil> -> SSE-C`,
+		},
+		{
+			name:   "bucket encryption of which none is blocked",
+			before: `s3: {buckets: [{name: data-of-test, encryption: {sseAlgorithm: AES256, blockedEncryptionTypes: [NONE]}}]}`,
+			hand: func(ctx context.Context, t testing.TB, a *account) {
+				blockEncryption(ctx, t, a, s3types.EncryptionTypeSseC)
+			},
+			want: `
+s3.bucket/data-of-test: update
+  s3:PutBucketEncryption
+  encryption.blockedEncryptionTypes[SSE-C]: SSE-C -> <nil>`,
+		},
+		{
+			name:   "bucket encryption, what it blocks left out",
+			before: `s3: {buckets: [{name: data-of-test, encryption: {sseAlgorithm: AES256}}]}`,
+			hand: func(ctx context.Context, t testing.TB, a *account) {
+				blockEncryption(ctx, t, a, s3types.EncryptionTypeNone)
+			},
+			want: ``,
+		},
+		{
 			name: "bucket public access block",
 			before: `s3: {buckets: [{name: data-of-test, publicAccessBlock: {blockPublicAcls: true, ignorePublicAcls: true,
 				blockPublicPolicy: true, restrictPublicBuckets: false}}]}`,
@@ -146,6 +176,69 @@ logs.log-group//test: update
 logs.log-group//test: update
   logs:DisassociateKmsKey
   kmsKeyId: arn:aws:kms:eu-north-1:123456789012:key/11111111-2222-3333-4444-555555555555 -> <nil>`,
+		},
+		{
+			name:   "log group protected",
+			before: `logs: {logGroups: [{name: /test, deletionProtectionEnabled: true}]}`,
+			hand: func(ctx context.Context, t testing.TB, a *account) {
+				protectLogGroup(ctx, t, a, false)
+			},
+			want: `
+logs.log-group//test: update
+  logs:PutLogGroupDeletionProtection
+  deletionProtectionEnabled: <nil> -> true`,
+		},
+		{
+			name:   "log group not protected",
+			before: `logs: {logGroups: [{name: /test, deletionProtectionEnabled: false}]}`,
+			hand: func(ctx context.Context, t testing.TB, a *account) {
+				protectLogGroup(ctx, t, a, true)
+			},
+			want: `
+logs.log-group//test: update
+  logs:PutLogGroupDeletionProtection
+  deletionProtectionEnabled: true -> <nil>`,
+		},
+		{
+			name:   "log group's protection left out",
+			before: `logs: {logGroups: [{name: /test}]}`,
+			hand: func(ctx context.Context, t testing.TB, a *account) {
+				protectLogGroup(ctx, t, a, true)
+			},
+			want: ``,
+		},
+		{
+			name: "repository with exclusions",
+			before: `ecr: {repositories: [{name: images, imageTagMutability: IMMUTABLE_WITH_EXCLUSION,
+				imageTagMutabilityExclusionFilters: [{filterType: WILDCARD, filter: "dev-*"}, {filterType: WILDCARD, filter: latest}]}]}`,
+			hand: func(ctx context.Context, t testing.TB, a *account) {
+				excludeTags(ctx, t, a, ecrtypes.ImageTagMutabilityImmutableWithExclusion, "latest", "v*")
+			},
+			want: `
+ecr.repository/images: update
+  ecr:PutImageTagMutability
+  imageTagMutabilityExclusionFilters[dev-*]: <nil> -> WILDCARD
+  imageTagMutabilityExclusionFilters[v*]: WILDCARD -> <nil>`,
+		},
+		{
+			name: "the twin of it: the same exclusions in another order",
+			before: `ecr: {repositories: [{name: images, imageTagMutability: MUTABLE_WITH_EXCLUSION,
+				imageTagMutabilityExclusionFilters: [{filterType: WILDCARD, filter: "dev-*"}, {filterType: WILDCARD, filter: latest}]}]}`,
+			hand: func(ctx context.Context, t testing.TB, a *account) {
+				excludeTags(ctx, t, a, ecrtypes.ImageTagMutabilityMutableWithExclusion, "latest", "dev-*")
+			},
+			want: ``,
+		},
+		{
+			name: "repository without exclusions any more",
+			before: `ecr: {repositories: [{name: images, imageTagMutability: MUTABLE_WITH_EXCLUSION,
+				imageTagMutabilityExclusionFilters: [{filterType: WILDCARD, filter: latest}]}]}`,
+			after: `ecr: {repositories: [{name: images, imageTagMutability: IMMUTABLE}]}`,
+			want: `
+ecr.repository/images: update
+  ecr:PutImageTagMutability
+  imageTagMutability: MUTABLE_WITH_EXCLUSION -> IMMUTABLE
+  imageTagMutabilityExclusionFilters[latest]: WILDCARD -> <nil>`,
 		},
 		{
 			name:   "repository scanning",
@@ -295,6 +388,104 @@ ecs.task-definition/task: update
   volumes[scratch].name: scratch -> <nil>`,
 		},
 		{
+			name: "task definition with a proxy, faults and shared processes",
+			before: task + `
+      pidMode: task
+      enableFaultInjection: true
+      proxyConfiguration: {type: APPMESH, containerName: envoy, properties: [{name: IgnoredUID, value: "1337"}, {name: ProxyIngressPort, value: "15000"}]}
+      containerDefinitions: [{name: app, image: "busybox:1"}, {name: envoy, image: envoy, user: "1337"}]
+`,
+			hand: func(ctx context.Context, t testing.TB, a *account) {
+				a.registerTask(ctx, t, "512", "busybox:1")
+			},
+			want: `
+ecs.task-definition/task: update
+  ecs:RegisterTaskDefinition
+  containerDefinitions[envoy].essential: <nil> -> true
+  containerDefinitions[envoy].image: <nil> -> envoy
+  containerDefinitions[envoy].name: <nil> -> envoy
+  containerDefinitions[envoy].user: <nil> -> 1337
+  enableFaultInjection: <nil> -> true
+  pidMode: <nil> -> task
+  proxyConfiguration.containerName: <nil> -> envoy
+  proxyConfiguration.properties[IgnoredUID].name: <nil> -> IgnoredUID
+  proxyConfiguration.properties[IgnoredUID].value: <nil> -> 1337
+  proxyConfiguration.properties[ProxyIngressPort].name: <nil> -> ProxyIngressPort
+  proxyConfiguration.properties[ProxyIngressPort].value: <nil> -> 15000
+  proxyConfiguration.type: <nil> -> APPMESH
+  tags.churn-reconcile:stack: <nil> -> test/test`,
+		},
+		{
+			name: "task definition with proxy and faults taken away",
+			before: task + `
+      pidMode: task
+      enableFaultInjection: true
+      proxyConfiguration: {type: APPMESH, containerName: app}
+      containerDefinitions: [{name: app, image: busybox}]
+`,
+			after: task + `
+      pidMode: task
+      enableFaultInjection: false
+      proxyConfiguration: {}
+      containerDefinitions: [{name: app, image: busybox}]
+`,
+			want: `
+ecs.task-definition/task: update
+  ecs:RegisterTaskDefinition
+  enableFaultInjection: true -> <nil>
+  proxyConfiguration.containerName: app -> <nil>
+  proxyConfiguration.type: APPMESH -> <nil>`,
+		},
+		{
+			name: "task definition placed on some instances",
+			before: `
+ecs:
+  taskDefinitions:
+    - family: task
+      networkMode: bridge
+      pidMode: host
+      placementConstraints: [{type: memberOf, expression: "attribute:ecs.os-type == linux"}, {type: memberOf, expression: "attribute:gpu exists"}]
+      containerDefinitions: [{name: app, image: busybox, memory: 64}]
+`,
+			after: `
+ecs:
+  taskDefinitions:
+    - family: task
+      networkMode: bridge
+      pidMode: task
+      placementConstraints: [{type: memberOf, expression: "attribute:ecs.os-type == linux"}]
+      containerDefinitions: [{name: app, image: busybox, memory: 64}]
+`,
+			want: `
+ecs.task-definition/task: update
+  ecs:RegisterTaskDefinition
+  pidMode: host -> task
+  placementConstraints.attribute:gpu exists.expression: attribute:gpu exists -> <nil>
+  placementConstraints.attribute:gpu exists.type: memberOf -> <nil>`,
+		},
+		{
+			name: "task definition placed anywhere",
+			before: `
+ecs:
+  taskDefinitions:
+    - family: task
+      placementConstraints: [{type: memberOf, expression: "attribute:gpu exists"}]
+      containerDefinitions: [{name: app, image: busybox, memory: 64}]
+`,
+			after: `
+ecs:
+  taskDefinitions:
+    - family: task
+      placementConstraints: []
+      containerDefinitions: [{name: app, image: busybox, memory: 64}]
+`,
+			want: `
+ecs.task-definition/task: update
+  ecs:RegisterTaskDefinition
+  placementConstraints.attribute:gpu exists.expression: attribute:gpu exists -> <nil>
+  placementConstraints.attribute:gpu exists.type: memberOf -> <nil>`,
+		},
+		{
 			name: "an image that somebody else sets is left as it is",
 			before: task + `
       ignore: ["containerDefinitions.*.image"]
@@ -400,6 +591,34 @@ iam.user/ci: update
 			a.mustBeInSync(t, path)
 		})
 	}
+}
+
+func blockEncryption(ctx context.Context, t testing.TB, a *account, blocked s3types.EncryptionType) {
+	t.Helper()
+	done(t)(a.s3.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{
+		Bucket: aws.String("data-of-test"),
+		ServerSideEncryptionConfiguration: &s3types.ServerSideEncryptionConfiguration{Rules: []s3types.ServerSideEncryptionRule{{
+			ApplyServerSideEncryptionByDefault: &s3types.ServerSideEncryptionByDefault{SSEAlgorithm: s3types.ServerSideEncryptionAes256},
+			BlockedEncryptionTypes:             &s3types.BlockedEncryptionTypes{EncryptionType: []s3types.EncryptionType{blocked}},
+		}}},
+	}))
+}
+
+func protectLogGroup(ctx context.Context, t testing.TB, a *account, protected bool) {
+	t.Helper()
+	done(t)(a.logs.PutLogGroupDeletionProtection(ctx, &cloudwatchlogs.PutLogGroupDeletionProtectionInput{
+		LogGroupIdentifier: aws.String("/test"), DeletionProtectionEnabled: &protected,
+	}))
+}
+
+func excludeTags(ctx context.Context, t testing.TB, a *account, mutability ecrtypes.ImageTagMutability, filters ...string) {
+	t.Helper()
+	in := &ecr.PutImageTagMutabilityInput{RepositoryName: aws.String("images"), ImageTagMutability: mutability}
+	for _, f := range filters {
+		in.ImageTagMutabilityExclusionFilters = append(in.ImageTagMutabilityExclusionFilters,
+			ecrtypes.ImageTagMutabilityExclusionFilter{FilterType: ecrtypes.ImageTagMutabilityExclusionFilterTypeWildcard, Filter: &f})
+	}
+	done(t)(a.ecr.PutImageTagMutability(ctx, in))
 }
 
 func (a *account) registerTask(ctx context.Context, t testing.TB, cpu, image string) {

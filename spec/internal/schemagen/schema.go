@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"path"
 	"reflect"
 	"slices"
 	"strconv"
 	"time"
 
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/churn-reconcile/churn-reconcile/spec"
 	"github.com/churn-reconcile/churn-reconcile/spec/internal/shape"
@@ -29,7 +32,8 @@ func generate() ([]byte, error) {
 	comments, err := readComments(
 		reflect.TypeFor[spec.Spec]().PkgPath(),
 		reflect.TypeFor[ecstypes.ContainerDefinition]().PkgPath(),
-		"github.com/aws/aws-sdk-go-v2/service/s3/types",
+		reflect.TypeFor[ecrtypes.ImageTagMutabilityExclusionFilter]().PkgPath(),
+		reflect.TypeFor[s3types.LifecycleRule]().PkgPath(),
 	)
 	if err != nil {
 		return nil, err
@@ -144,6 +148,8 @@ func (g *generator) of(t reflect.Type, enum []string) schema {
 			schema{"type": "object", "additionalProperties": document("policyDocument")},
 			schema{"type": "array", "items": object(schema{"name": ref("text"), "document": document("policyDocument")}, "name", "document")},
 		}}
+	case reflect.TypeFor[*ecstypes.ProxyConfiguration]():
+		return schema{"anyOf": []any{g.of(t.Elem(), nil), schema{"type": "object", "maxProperties": 0}}}
 	case reflect.TypeFor[time.Time]():
 		return schema{"type": "string"}
 	case reflect.TypeFor[time.Duration]():
@@ -238,10 +244,7 @@ func name(t reflect.Type) string {
 	if t.PkgPath() == reflect.TypeFor[spec.Spec]().PkgPath() {
 		return t.Name()
 	}
-	if t.PkgPath() == reflect.TypeFor[ecstypes.ContainerDefinition]().PkgPath() {
-		return "ecs." + t.Name()
-	}
-	return "s3." + t.Name()
+	return path.Base(path.Dir(t.PkgPath())) + "." + t.Name()
 }
 
 // policyDocument is the grammar of policies as far as a schema can hold it.
