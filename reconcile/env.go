@@ -16,6 +16,8 @@ type Env struct {
 	IgnoreTags []string
 	Pause      awsx.Pause
 	Now        func() time.Time
+	AWSNow     func() time.Time // by AWS's clock
+	Run        string           // this run's own id, which no other has
 }
 
 // Tags are a resource's tags under the stack's rules; want is nil where the

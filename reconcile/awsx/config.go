@@ -42,7 +42,8 @@ type Options struct {
 	// It may be called from several goroutines at once.
 	Slowed func(service string, perSecond float64)
 
-	Log *slog.Logger // a debug line per attempt; nil: none
+	Log   *slog.Logger // a debug line per attempt; nil: none
+	Clock *Clock       // is corrected by each answer; nil: none is
 }
 
 // Config loads the SDK's configuration. Every attempt of every call made
@@ -66,7 +67,7 @@ func Config(ctx context.Context, o Options, calls *atomic.Int64) (aws.Config, er
 	if o.Slowed == nil {
 		o.Slowed = func(string, float64) {}
 	}
-	gate := &gate{limit: o.Parallelism, calls: calls, log: o.Log, slowed: o.Slowed, lanes: map[string]*lane{}}
+	gate := &gate{limit: o.Parallelism, calls: calls, log: o.Log, clock: o.Clock, slowed: o.Slowed, lanes: map[string]*lane{}}
 
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(o.HTTPClient),

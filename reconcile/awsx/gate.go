@@ -27,6 +27,7 @@ type gate struct {
 	limit  int
 	calls  *atomic.Int64
 	log    *slog.Logger
+	clock  *Clock // nil: none
 	slowed func(service string, perSecond float64)
 
 	mu    sync.Mutex
@@ -108,6 +109,9 @@ func (g *gate) attempt(ctx context.Context, in middleware.FinalizeInput, next mi
 	}
 	if res, ok := awsmiddleware.GetRawResponse(md).(*smithyhttp.Response); ok && res != nil && res.Response != nil {
 		attrs = append(attrs, slog.Int("status", res.StatusCode))
+		if g.clock != nil {
+			g.clock.correct(res.Header)
+		}
 	}
 	attrs = append(attrs, slog.String("request_id", id))
 	if err != nil {

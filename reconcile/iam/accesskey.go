@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -45,13 +46,15 @@ const maxKeys = 2
 // lets the next run heal that is a record in a tag on the user, written in
 // this order:
 //
-//  1. "creating": the time, and the keys that stand;
+//  1. the mark: "creating", the run's own id, and the keys that stand;
 //  2. the key is created, proven to work, and delivered to every sink;
 //  3. "current": the key's id, which takes the place of the mark. The key that
 //     was current before is "retiring" from then on.
 //
 // A key that is listed, was not there at 1 and is not committed by 3 is then
-// the lost one. Only it, and a key that has retired, is ever deleted.
+// a lost one. Only such a key, and one that has retired, is ever deleted.
+//
+// The mark also keeps two runs from making a key each; see claim.
 type AccessKey struct {
 	api   AccessKeyAPI
 	env   reconcile.Env
@@ -65,7 +68,7 @@ type AccessKey struct {
 	// done, which reads may be slow to show.
 	terms  terms
 	rotate bool // the key that is current at the first look is due
-	marked bool // this run has marked the start of a key
+	claim  *claim
 }
 
 // ID is the key's address.
@@ -89,12 +92,13 @@ func (k *AccessKey) Plan(ctx context.Context) (reconcile.Plan, error) {
 
 func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 	var live accessKeys
-	poll := awsx.Poll{Pause: k.env.Pause, Budget: lagBudget}
+	poll := awsx.Poll{Pause: k.env.Pause}
 	for {
 		if err := k.read(ctx, &live); err != nil {
 			return accessKeys{}, err
 		}
-		if !k.lags(live) || !poll.Again(ctx) {
+		poll.Budget = k.lag(live)
+		if !poll.Again(ctx) {
 			break
 		}
 	}
@@ -129,7 +133,7 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 		// A run that died between proof and delivery has used the lost key
 		// itself, to ask STS who bears it.
 		proof := !retiring && aws.ToString(last.ServiceName) == "sts" &&
-			last.LastUsedDate.Sub(live.record.creating).Abs() <= skew
+			last.LastUsedDate.Sub(key.created).Abs() <= skew
 		if !proof {
 			key.used = *last.LastUsedDate
 		}
@@ -137,31 +141,39 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 	return live, nil
 }
 
-// lagBudget is how long a list of keys and a record that do not fit together
-// are read again, where one of them was written a moment ago.
-const lagBudget = 5 * time.Second
+const (
+	// lagBudget is how long a list of keys and a record that do not fit
+	// together are read again, where one of them was written a moment ago.
+	lagBudget = 5 * time.Second
 
-// lags says that what was read may be older than what was written: the record
-// does not tell of the key that this run has committed, a key that was
-// committed is not listed, a key was marked a moment ago and is
+	// listBudget is how long a key that was committed within that time may be
+	// missing from the list of keys: ListAccessKeys lags behind as well.
+	listBudget = 2 * time.Minute
+)
+
+// lag is for how long what was read may be older than what was written: the
+// record does not tell of the key that this run has committed, a key that was
+// committed is not listed, a key was marked a moment ago by another run and is
 // not committed, or one was made a moment ago of which a record knows nothing.
 // Neither a second key nor a deletion may come of that, nor that the mark is
 // taken back.
-func (k *AccessKey) lags(l accessKeys) bool {
-	now := k.env.Now()
+func (k *AccessKey) lag(l accessKeys) time.Duration {
+	now := k.env.AWSNow()
 	young := func(t time.Time) bool { return now.Sub(t).Abs() < lagBudget }
-	switch {
-	case k.terms.committed != "" && l.record.current != k.terms.committed:
-		return true
-	case l.record.current != "" && !l.has(l.record.current):
-		return true
-	case young(l.record.creating):
-		return true
-	}
-	// A user that was not the stack's until now has keys of others only.
-	return l.ours && slices.ContainsFunc(l.keys, func(key userKey) bool {
+	unknown := func(key userKey) bool {
 		return key.id != l.record.current && key.id != l.record.retiring && young(key.created)
-	})
+	}
+	switch {
+	case l.record.current != "" && !l.has(l.record.current) && now.Sub(l.record.since).Abs() < listBudget:
+		return listBudget
+	case l.hidden(k.terms),
+		l.record.current != "" && !l.has(l.record.current),
+		l.record.run != k.env.Run && young(l.record.creating),
+		// A user that was not the stack's until now has keys of others only.
+		l.ours && slices.ContainsFunc(l.keys, unknown):
+		return lagBudget
+	}
+	return 0
 }
 
 // read asks for the user's keys and for the record in its tags.
@@ -179,8 +191,12 @@ func (k *AccessKey) read(ctx context.Context, live *accessKeys) error {
 	if err := reads.Wait(); err != nil {
 		return err
 	}
-	if !base.Exists {
+	if live.absent = !base.Exists && !k.claim.marked(); live.absent {
 		live.keys = nil
+		return nil
+	}
+	if !base.Exists {
+		live.record = k.claim.mark // made by this run, and not shown yet
 		return nil
 	}
 	var err error
@@ -188,7 +204,7 @@ func (k *AccessKey) read(ctx context.Context, live *accessKeys) error {
 		return err // another stack's user, and so another stack's key
 	}
 	live.ours = base.Is.Tags[reconcile.Mark] == k.env.Stack
-	live.record, err = parseRecord(base.Is.Tags[keyTag])
+	live.record, err = k.claim.seen(base.Is.Tags[keyTag])
 	return err
 }
 
@@ -233,11 +249,26 @@ func (k *AccessKey) look(ctx context.Context, key *userKey) error {
 }
 
 func (k *AccessKey) diff(live accessKeys) (reconcile.Plan, error) {
-	switch live.phase(k.terms) {
+	k.terms.now = k.env.AWSNow()
+	phase := live.phase(k.terms)
+	plan, err := k.plan(live, phase)
+	if phase != phaseAdopted && err == nil {
+		for _, id := range live.strangers() {
+			plan.Notes = append(plan.Notes, fmt.Sprintf("the user has a key that is not the stack's, %s, and nobody here knows its secret; "+
+				"if nobody uses it, delete it (aws iam delete-access-key --user-name %s --access-key-id %s)", id, k.user, id))
+		}
+	}
+	return plan, err
+}
+
+func (k *AccessKey) plan(live accessKeys, phase phase) (reconcile.Plan, error) {
+	switch phase {
 	case phaseInDoubt:
 		return reconcile.Plan{}, k.inDoubt(live)
 	case phaseHidden:
-		return reconcile.Plan{Exists: true, Steps: []reconcile.Step{k.commit(live, &k.terms.committed)}}, nil
+		return reconcile.Plan{Exists: true, Steps: []reconcile.Step{k.commit(live, &k.terms.committed.current)}}, nil
+	case phaseBusy:
+		return k.busy(live), nil
 	case phaseDelivered:
 		return k.delivered(live), nil
 	case phaseAdopted:
@@ -264,32 +295,48 @@ func (k *AccessKey) diff(live accessKeys) (reconcile.Plan, error) {
 
 // delivered is the plan for a key whose run died between delivery and commit.
 func (k *AccessKey) delivered(live accessKeys) reconcile.Plan {
-	id := live.uncommitted()[0].id
+	var id string
+	var steps []reconcile.Step
+	for _, key := range live.uncommitted() {
+		if id == "" && isDelivered(key) {
+			id = key.id
+		} else {
+			steps = append(steps, k.remove(key.id, "whose secret was lost"))
+		}
+	}
 	commit := k.commit(live, &id)
 	commit.Diffs = []reconcile.Diff{{Path: "accessKey", Before: reconcile.OrNil(live.record.current), After: id + ", which was delivered already"}}
-	return reconcile.Plan{Exists: true, Attrs: k.attrs(live, id), Steps: []reconcile.Step{commit}}
+	return reconcile.Plan{Exists: true, Attrs: k.attrs(live, id), Steps: k.unmoved(live, append(steps, commit))}
 }
 
 // made is the plan for a new pair; why it succeeds the current one, if it does.
 func (k *AccessKey) made(live accessKeys, why string) reconcile.Plan {
 	uncommitted, standing := live.uncommitted(), live.standing()
 	plan := reconcile.Plan{Exists: len(uncommitted) > 0}
+	marks := !live.absent && (!k.claim.holds(k.terms.now) || !slices.Equal(live.record.standing, standing))
+	if marks {
+		plan.Steps = append(plan.Steps, k.mark(live, standing))
+	}
 	for _, key := range uncommitted {
 		plan.Steps = append(plan.Steps, k.remove(key.id, "whose secret was lost"))
-	}
-	// A mark that is fresh still says all there is to say.
-	fresh := k.env.Now().Sub(live.record.creating).Abs() <= freshMark || k.marked && !live.record.creating.IsZero()
-	if len(uncommitted) > 0 || !fresh || !slices.Equal(live.record.standing, standing) {
-		plan.Steps = append(plan.Steps, k.mark(live, standing))
 	}
 	var id string
 	plan.Steps = append(plan.Steps, k.create(live, why, &id), k.commit(live, &id))
 
 	// A sink may have the uncommitted key by now, so not even that goes before
-	// there is a way to put another pair in its place.
+	// there is a way to put another pair in its place. And it may have the key
+	// of a run that was faster, which is no reason to complain.
 	first := plan.Steps[0].Do
 	plan.Steps[0].Do = func(ctx context.Context) error {
+		if marks {
+			if err := k.mustBe(ctx, live); err != nil {
+				return err
+			}
+		} else if !k.claim.holds(k.env.AWSNow()) {
+			return reconcile.ErrOvertaken
+		}
 		if err := k.check(ctx, live.own()); err != nil {
+			k.abandon(ctx)
 			return err
 		}
 		return first(ctx)
@@ -307,14 +354,9 @@ func (k *AccessKey) check(ctx context.Context, own []string) error {
 	return nil
 }
 
-// freshMark is the age up to which a mark is used again. It is well below
-// skew, so that a key that is made after such a mark can still be told by it.
-const freshMark = time.Minute
-
 // inDoubt is the error where an uncommitted key may be somebody's.
 func (k *AccessKey) inDoubt(live accessKeys) error {
-	unmarked := live.record
-	unmarked.creating, unmarked.standing = time.Time{}, nil
+	unmarked := live.record.unmarked()
 	drop := fmt.Sprintf("aws iam untag-user --user-name %s --tag-keys %s", k.user, keyTag)
 	if text := unmarked.String(); text != "" {
 		drop = fmt.Sprintf("aws iam tag-user --user-name %s --tags 'Key=%s,Value=%s'", k.user, keyTag, text)
@@ -351,6 +393,7 @@ func (k *AccessKey) kept(live accessKeys) reconcile.Plan {
 		plan.Notes = append(plan.Notes, fmt.Sprintf("next rotation of %s is due at %s", key.id, date(key.created.Add(k.terms.rotateAfter))))
 	}
 	k.retire(live, &plan)
+	plan.Steps = k.unmoved(live, plan.Steps)
 	return plan
 }
 
@@ -408,26 +451,9 @@ func (k *AccessKey) setStatus(path, id string, active bool) reconcile.Step {
 	}
 }
 
-func (k *AccessKey) mark(live accessKeys, standing []string) reconcile.Step {
-	r := live.record
-	return reconcile.Step{
-		Call: "iam:TagUser", Does: "mark the start of " + k.ID().String(),
-		Do: func(ctx context.Context) error {
-			r.creating, r.standing = k.env.Now(), standing
-			if err := k.write(ctx, r); err != nil {
-				return err
-			}
-			k.marked = true
-			return nil
-		},
-	}
-}
-
 // unmark takes back a mark that no key followed and none will.
 func (k *AccessKey) unmark(r record) reconcile.Step {
-	after := r
-	after.creating, after.standing = time.Time{}, nil
-	return k.note(r, after, "take back the mark on")
+	return k.note(r, r.unmarked(), "take back the mark on")
 }
 
 func (k *AccessKey) note(before, after record, does string) reconcile.Step {
@@ -452,22 +478,34 @@ func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.
 		Call: "iam:CreateAccessKey", Does: "create " + k.ID().String(), Once: true,
 		Diffs: []reconcile.Diff{diff},
 		Do: func(ctx context.Context) error {
+			if !k.claim.holds(k.env.AWSNow()) {
+				return reconcile.ErrOvertaken
+			}
 			var out *iam.CreateAccessKeyOutput
 			create := onceVisible(k.env, func(ctx context.Context) (err error) {
 				out, err = k.api.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &k.user}, once)
 				return err
 			})
 			if err := create(ctx); err != nil {
+				if !awsx.Unclear(err) {
+					k.abandon(ctx)
+				}
 				return err
 			}
+			pair := out.AccessKey
+			if pair == nil || aws.ToString(pair.AccessKeyId) == "" || aws.ToString(pair.SecretAccessKey) == "" {
+				return &awsx.CallError{Call: "iam:CreateAccessKey", Message: "the answer has no key pair", Attempts: 1, Err: io.ErrUnexpectedEOF}
+			}
 			key := sink.Key{
-				ID: aws.ToString(out.AccessKey.AccessKeyId), User: k.user, Ours: live.own(),
-				Secret: sink.NewSecret(aws.ToString(out.AccessKey.SecretAccessKey)),
+				ID: aws.ToString(pair.AccessKeyId), User: k.user, Ours: live.own(),
+				Secret: sink.NewSecret(aws.ToString(pair.SecretAccessKey)),
 			}
 			*made = key.ID
 			err := k.prove(ctx, key)
 			if err != nil {
 				err = fmt.Errorf("prove that %s works: %w", key.ID, awsx.Clean(err))
+			} else if err = k.renew(ctx); err != nil {
+				err = fmt.Errorf("keep the mark: %w", awsx.Clean(err))
 			} else if err = k.deliver(ctx, key); err == nil || succeeds {
 				// A sink that has taken a successor, or a half of it, has lost
 				// the current key, so the successor has to live on: the mark
@@ -479,8 +517,9 @@ func (k *AccessKey) create(live accessKeys, why string, made *string) reconcile.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 			defer cancel()
 			if _, undo := k.api.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &k.user, AccessKeyId: &key.ID}); undo != nil {
-				err = errors.Join(err, fmt.Errorf("delete %s again: %w", key.ID, awsx.Clean(undo)))
+				return errors.Join(err, fmt.Errorf("delete %s again: %w", key.ID, awsx.Clean(undo)))
 			}
+			k.abandon(ctx)
 			return err
 		},
 	}
@@ -499,7 +538,7 @@ func (k *AccessKey) commit(live accessKeys, made *string) reconcile.Step {
 	return reconcile.Step{
 		Call: "iam:TagUser", Does: "commit " + k.ID().String(), Follows: true,
 		Do: func(ctx context.Context) error {
-			r := record{current: *made, since: k.env.Now()}
+			r := record{current: *made, since: k.env.AWSNow()}
 			switch was := live.record; {
 			case live.has(was.current):
 				r.retiring, r.superseded = was.current, r.since
@@ -509,7 +548,8 @@ func (k *AccessKey) commit(live accessKeys, made *string) reconcile.Step {
 			if err := k.write(ctx, r); err != nil {
 				return err
 			}
-			k.terms.committed = r.current
+			k.terms.committed = r
+			k.claim.release()
 			return nil
 		},
 	}

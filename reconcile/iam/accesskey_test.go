@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -70,6 +71,11 @@ func inactive(id string, age time.Duration, facts ...fact) userKey {
 	return k
 }
 
+func env() reconcile.Env {
+	at := func() time.Time { return now }
+	return reconcile.Env{Now: at, AWSNow: at, Run: "own"}
+}
+
 func keys(k ...userKey) []userKey { return k }
 
 // Each case has a twin beside it that differs in the one thing that decides.
@@ -100,17 +106,20 @@ func TestAccessKeyDiff(t *testing.T) {
 		commit       = "commit"
 	)
 	successor := []string{mark, create, commit}
+	const stranger = "the user has a key that is not the stack's, AKIAFOREIGN, and nobody here knows its secret; " +
+		"if nobody uses it, delete it (aws iam delete-access-key --user-name ci --access-key-id AKIAFOREIGN)"
 
 	for _, tt := range []struct {
-		name   string
-		live   accessKeys
-		rotate bool   // the current key, by command
-		never  bool   // no rotateAfter
-		id     string // the id for outputs
-		secret string // what outputs say of the secret; "": delivered
-		steps  []string
-		notes  []string
-		err    []string
+		name    string
+		live    accessKeys
+		rotate  bool   // the current key, by command
+		never   bool   // no rotateAfter
+		claimed bool   // the mark is known to be this run's
+		id      string // the id for outputs
+		secret  string // what outputs say of the secret; "": delivered
+		steps   []string
+		notes   []string
+		err     []string
 	}{
 		{name: "no key", steps: successor},
 		{
@@ -147,7 +156,7 @@ func TestAccessKeyDiff(t *testing.T) {
 		{
 			name: "committed, beside a key of somebody's",
 			live: accessKeys{record: committed, keys: keys(key(current, 10*day, delivered), key(foreign, day))},
-			id:   current, notes: []string{next(10 * day)},
+			id:   current, notes: []string{next(10 * day), stranger},
 		},
 		{
 			name: "committed and inactive", live: accessKeys{record: committed, keys: keys(inactive(current, 10*day, delivered))},
@@ -173,7 +182,7 @@ func TestAccessKeyDiff(t *testing.T) {
 		{
 			name:  "deleted by hand, beside a key of somebody's",
 			live:  accessKeys{record: committed, keys: keys(key(foreign, day))},
-			steps: successor,
+			steps: successor, notes: []string{stranger},
 		},
 		{
 			name: "deleted by hand, and no room",
@@ -212,15 +221,25 @@ func TestAccessKeyDiff(t *testing.T) {
 			name: "marked long ago without a key", live: accessKeys{record: marked(time.Hour)}, steps: successor,
 		},
 		{
-			name: "marked a moment ago without a key", live: accessKeys{record: marked(time.Minute)}, steps: []string{create, commit},
+			name: "marked by this run", claimed: true, live: accessKeys{record: marked(time.Second)}, steps: []string{create, commit},
 		},
 		{
-			name: "marked a moment ago, beside a key of somebody's",
-			live: accessKeys{record: marked(time.Minute, foreign), keys: keys(key(foreign, day))}, steps: []string{create, commit},
+			name: "marked by this run, whose claim is over", claimed: true, live: accessKeys{record: marked(time.Minute)}, steps: successor,
 		},
 		{
-			name: "marked a moment ago, and what stood then is gone",
-			live: accessKeys{record: marked(time.Minute, foreign)}, steps: successor,
+			name: "marked by this run, and not known to stand", live: accessKeys{record: marked(time.Second)}, steps: successor,
+		},
+		{
+			name: "marked by this run, beside a key of somebody's", claimed: true,
+			live: accessKeys{record: marked(time.Second, foreign), keys: keys(key(foreign, day))}, steps: []string{create, commit}, notes: []string{stranger},
+		},
+		{
+			name: "marked by this run, which has lost what it made", claimed: true,
+			live: accessKeys{record: marked(time.Second), keys: keys(key(stray, 0))}, steps: []string{deleteStray, create, commit},
+		},
+		{
+			name: "marked by this run, and what stood then is gone", claimed: true,
+			live: accessKeys{record: marked(time.Second, foreign)}, steps: successor,
 		},
 		{
 			name: "marked for a successor that is due no more",
@@ -235,18 +254,18 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 		{
 			name: "lost after it was made", live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour))},
-			steps: []string{deleteStray, mark, create, commit},
+			steps: []string{mark, deleteStray, create, commit},
 		},
 		{
 			name:  "lost after it was delivered to one sink",
 			live:  accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour, vaulted))},
-			steps: []string{deleteStray, mark, create, commit},
+			steps: []string{mark, deleteStray, create, commit},
 		},
 		{
 			name: "perhaps delivered to sinks that only tell dates, and not committed",
 			live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour, dated))},
 			steps: []string{
-				"delete AKIASTRAY, whose secret was lost, of", "mark the start of", "create", "commit",
+				"mark the start of", "delete AKIASTRAY, whose secret was lost, of", "create", "commit",
 			},
 		},
 		{
@@ -257,11 +276,11 @@ func TestAccessKeyDiff(t *testing.T) {
 		},
 		{
 			name: "lost, beside a key of somebody's that stood",
-			live: accessKeys{record: marked(time.Hour, foreign), keys: keys(key(foreign, day), key(stray, time.Hour))}, steps: []string{deleteStray, mark, create, commit},
+			live: accessKeys{record: marked(time.Hour, foreign), keys: keys(key(foreign, day), key(stray, time.Hour))}, steps: []string{mark, deleteStray, create, commit}, notes: []string{stranger},
 		},
 		{
 			name: "lost, made within the skew of clocks", live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour-skew))},
-			steps: []string{deleteStray, mark, create, commit},
+			steps: []string{mark, deleteStray, create, commit},
 		},
 		{
 			name: "lost, made too long after the mark", live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour-skew-time.Second))},
@@ -280,16 +299,31 @@ func TestAccessKeyDiff(t *testing.T) {
 			live: accessKeys{
 				record: marked(time.Hour), keys: keys(key(stray, time.Hour, partly, used(ago(time.Minute)))),
 			},
-			steps: []string{deleteStray, mark, create, commit},
+			steps: []string{mark, deleteStray, create, commit},
 		},
 		{
-			name: "lost, but which of two", live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour), key(foreign, time.Hour))},
-			err: []string{"2 keys that could be it: AKIASTRAY and AKIAFOREIGN"},
+			name:  "two that are lost",
+			live:  accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour), key(foreign, time.Hour))},
+			steps: []string{mark, deleteStray, "delete AKIAFOREIGN, whose secret was lost, of", create, commit},
 		},
 		{
-			name: "which of two, although one is delivered",
-			live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour, delivered), key(foreign, time.Hour))},
-			err:  []string{"2 keys that could be it"},
+			name: "two that may be lost, one of them used",
+			live: accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour), key(foreign, time.Hour, used(ago(time.Minute))))},
+			err:  []string{"AKIAFOREIGN has been used"},
+		},
+		{
+			name: "two that may be lost, one of them delivered", id: stray,
+			live:  accessKeys{record: marked(time.Hour), keys: keys(key(stray, time.Hour, delivered), key(foreign, time.Hour))},
+			steps: []string{"delete AKIAFOREIGN, whose secret was lost, of", commit},
+		},
+		{
+			name:  "lost before a mark that was written anew",
+			live:  accessKeys{record: record{creating: ago(time.Hour), lost: []string{stray}}, keys: keys(key(stray, 3*day))},
+			steps: []string{mark, deleteStray, create, commit},
+		},
+		{
+			name: "another run is at it", live: accessKeys{record: record{creating: ago(time.Minute), run: "other"}}, steps: successor,
+			notes: []string{"another run has been making a key since 2026-11-23T17:59:00Z, which this one waits for"},
 		},
 
 		{
@@ -298,7 +332,7 @@ func TestAccessKeyDiff(t *testing.T) {
 			live: accessKeys{
 				record: marked(time.Hour, current), keys: keys(key(current, 10*day, delivered), key(stray, time.Hour)),
 			},
-			steps: []string{deleteStray, mark, create, commit},
+			steps: []string{mark, deleteStray, create, commit},
 		},
 		{
 			id:   stray,
@@ -422,12 +456,16 @@ func TestAccessKeyDiff(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := &AccessKey{
-				env: reconcile.Env{Now: func() time.Time { return now }}, user: "ci",
+				env: env(), user: "ci", claim: &claim{run: "own"},
 				sinks: []sink.Sink{place{name: "credentials"}, place{name: "vault", shared: true}},
-				terms: terms{asOf: now, rotateAfter: 90 * day, retireAfter: day, sharedSinks: "vault"},
+				terms: terms{asOf: now, run: "own", rotateAfter: 90 * day, retireAfter: day, sharedSinks: "vault"},
 			}
 			if tt.rotate {
 				k.rotate, k.terms.rotate = true, tt.live.record.current
+			}
+			if tt.claimed {
+				tt.live.record.run = "own"
+				k.claim.made(tt.live.record)
 			}
 			if tt.never {
 				k.terms.rotateAfter = 0
@@ -504,9 +542,9 @@ func TestAccessKeyNeverDeletesOthers(t *testing.T) {
 								live.keys = append(live.keys, key(b, age, in[1]...))
 							}
 							k := &AccessKey{
-								env: reconcile.Env{Now: func() time.Time { return now }}, user: "ci",
+								env: env(), user: "ci", claim: &claim{run: "own"},
 								sinks: []sink.Sink{place{name: "vault", shared: true}},
-								terms: terms{asOf: now, rotateAfter: 90 * day, retireAfter: day, sharedSinks: "vault"},
+								terms: terms{asOf: now, run: "own", rotateAfter: 90 * day, retireAfter: day, sharedSinks: "vault"},
 							}
 							plan, err := k.diff(live)
 							if err != nil {
@@ -550,18 +588,26 @@ func TestAccessKeyChecksFirst(t *testing.T) {
 		"lost key": {record: record{creating: ago(time.Hour)}, keys: keys(key(stray, time.Hour))},
 	} {
 		k := &AccessKey{
-			env: reconcile.Env{Now: func() time.Time { return now }}, user: "ci",
+			api: noKeys{}, env: env(), user: "ci", claim: &claim{run: "own"},
+			base:  func(context.Context) (liveUser, error) { return liveUser{}, nil },
 			sinks: []sink.Sink{place{name: "vault", shared: true, Sink: refusing{}}}, terms: terms{asOf: now},
 		}
 		plan, err := k.diff(live)
 		if err != nil {
 			t.Fatal(err)
 		}
-		// There is no API behind k, so that any call of it would panic.
+		// Any call but the list would panic.
 		if err := plan.Steps[0].Do(t.Context()); err == nil || !strings.Contains(err.Error(), "vault cannot be written, so no key was made: sealed") {
 			t.Errorf("%s: %s: %v", name, plan.Steps[0].Does, err)
 		}
 	}
+}
+
+// noKeys is an IAM that has no keys, and no other call.
+type noKeys struct{ AccessKeyAPI }
+
+func (noKeys) ListAccessKeys(context.Context, *iam.ListAccessKeysInput, ...func(*iam.Options)) (*iam.ListAccessKeysOutput, error) {
+	return &iam.ListAccessKeysOutput{}, nil
 }
 
 type refusing struct{ sink.Sink }

@@ -54,17 +54,24 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 	for _, w := range want.Groups {
 		all = append(all, reconcile.Declare(Groups{api, env, read.group}, env, w))
 	}
+	claims := map[string]*claim{}
 	for _, w := range want.Users {
-		all = append(all, reconcile.Declare(Users{api, env, known, read.user, read.granted}, env, w))
+		if w.AccessKey != nil {
+			claims[w.Name] = &claim{run: env.Run}
+		}
+	}
+	for _, w := range want.Users {
+		all = append(all, reconcile.Declare(Users{api, env, known, read.user, read.granted, claims}, env, w))
 		if w.AccessKey == nil {
 			continue
 		}
 		to := sinks(keys, env, w)
 		all = append(all, &AccessKey{
-			api: api, env: env, user: w.Name, base: func(ctx context.Context) (liveUser, error) { return read.user(ctx, w.Name) }, sinks: to, prove: keys.Prove,
+			api: api, env: env, user: w.Name, base: func(ctx context.Context) (liveUser, error) { return read.user(ctx, w.Name) },
+			claim: claims[w.Name], sinks: to, prove: keys.Prove,
 			terms: terms{
 				asOf: env.Now(), rotateAfter: w.AccessKey.RotateAfter, retireAfter: w.AccessKey.RetireAfter,
-				sharedSinks: places(to, sink.Sink.Shared),
+				run: env.Run, sharedSinks: places(to, sink.Sink.Shared),
 			},
 			rotate: keys.Rotate != nil && keys.Rotate(w.Name),
 		})

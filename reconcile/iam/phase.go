@@ -25,8 +25,10 @@ type userKey struct {
 // accessKeys is what AWS has of a user's keys, and what the sinks have of
 // them.
 type accessKeys struct {
+	absent bool // there is no user
 	record record
 	ours   bool      // the user carries the stack's mark
+	gone   string    // a key that the plan deletes, and that may be listed for a while
 	keys   []userKey // by age
 }
 
@@ -85,6 +87,7 @@ const (
 	phaseAdopted                // keys stood before the stack, and serve
 	phaseInDoubt                // a run was cut off, and which key it made cannot be told
 	phaseDelivered              // all that lacks is the commit
+	phaseBusy                   // another run is making it
 	phaseHidden                 // this run has committed it, and the record does not show it yet
 	phaseCurrent                // committed, and stays
 	phaseDue                    // committed, and needs a successor
@@ -98,9 +101,12 @@ type terms struct {
 	asOf        time.Time
 	rotateAfter time.Duration // 0: never
 	retireAfter time.Duration
-	rotate      string // the key that is due by command; "": none
-	committed   string // the key that this run has committed; "": none
-	sharedSinks string // their names, for reasons
+	rotate      string    // the key that is due by command; "": none
+	now         time.Time // by AWS's clock
+	run         string    // this run
+	outwaited   string    // the mark for whose commit this run has waited in vain; "": none
+	committed   record    // what this run has committed; zero: nothing
+	sharedSinks string    // their names, for reasons
 }
 
 // phase says where the keys are in their life. It looks at nothing but the
@@ -109,11 +115,13 @@ func (l accessKeys) phase(t terms) phase {
 	uncommitted := l.uncommitted()
 	current := l.find(l.record.current)
 	switch {
+	case l.hidden(t):
+		return phaseHidden
+	case l.busy(t):
+		return phaseBusy
 	case l.doubt() != "":
 		return phaseInDoubt
-	case t.committed != "" && l.record.current != t.committed:
-		return phaseHidden
-	case len(uncommitted) == 1 && uncommitted[0].delivered && uncommitted[0].certain:
+	case slices.ContainsFunc(uncommitted, isDelivered):
 		return phaseDelivered
 	case current == nil && l.record.current == "" && l.record.creating.IsZero() && len(l.keys) > 0:
 		return phaseAdopted
@@ -131,6 +139,34 @@ func (l accessKeys) phase(t terms) phase {
 		return phaseDueFreed
 	}
 	return phaseDueWaits
+}
+
+// isDelivered says that nothing of a key is missing but its commit.
+func isDelivered(k userKey) bool { return k.delivered && k.certain }
+
+// hidden says that the record is older than what this run has committed. It is
+// not where another run has committed a key since.
+func (l accessKeys) hidden(t terms) bool {
+	return t.committed.current != "" && l.record.current != t.committed.current && !l.record.since.After(t.committed.since)
+}
+
+// patience is how long a mark of another run is left alone. A run that makes a
+// key renews its mark before that.
+const patience = 2 * time.Minute
+
+// busy says that another run is at it, for all that is known.
+func (l accessKeys) busy(t terms) bool {
+	r := l.record
+	return !r.creating.IsZero() && r.run != "" && r.run != t.run &&
+		r.String() != t.outwaited && t.now.Sub(r.creating).Abs() < patience
+}
+
+// strangers are keys that are neither the stack's nor may be: nobody here knows
+// them.
+func (l accessKeys) strangers() []string {
+	return slices.DeleteFunc(l.standing(), func(id string) bool {
+		return id == l.record.current || id == l.record.retiring
+	})
 }
 
 // due says why the current key needs a successor, or "".
@@ -151,8 +187,7 @@ func (l accessKeys) due(t terms) string {
 	return ""
 }
 
-// skew is how far a key's date may lie from the mark's: the key was made within
-// seconds, but by another clock.
+// skew is how far a key's date may lie from the mark's.
 const skew = 5 * time.Minute
 
 // doubt says why an uncommitted key may be somebody's, or "".
@@ -161,13 +196,20 @@ func (l accessKeys) doubt() string {
 	if len(uncommitted) == 0 {
 		return ""
 	}
-	key := uncommitted[0]
+	for _, key := range uncommitted {
+		if why := l.doubtOf(key); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+func (l accessKeys) doubtOf(key userKey) string {
+	lost := slices.Contains(l.record.lost, key.id)
 	switch {
-	case len(uncommitted) > 1:
-		return fmt.Sprintf("there are %d keys that could be it: %s", len(uncommitted), and(ids(uncommitted)))
 	case key.delivered:
 		return ""
-	case key.created.Before(l.record.creating.Add(-skew)) || key.created.After(l.record.creating.Add(skew)):
+	case !lost && (key.created.Before(l.record.creating.Add(-skew)) || key.created.After(l.record.creating.Add(skew))):
 		return fmt.Sprintf("%s was made at %s, too far from that", key.id, date(key.created))
 	case !key.used.IsZero() && !key.partly:
 		return fmt.Sprintf("%s has been used, at %s, which the lost one cannot have been", key.id, date(key.used))
@@ -185,6 +227,6 @@ func (l accessKeys) retired(t terms) bool {
 // without is what is left once the retiring key is deleted and forgotten.
 func (l accessKeys) without(retiring string) accessKeys {
 	l.keys = slices.DeleteFunc(slices.Clone(l.keys), func(k userKey) bool { return k.id == retiring })
-	l.record = record{current: l.record.current, since: l.record.since}
+	l.record, l.gone = record{current: l.record.current, since: l.record.since}, retiring
 	return l
 }

@@ -12,7 +12,7 @@ import (
 // keyTag is the user's tag that holds all that the product has to remember of
 // the user's access key, as words that IAM allows in a tag's value:
 //
-//	creating=2026-11-23T18:00:00Z standing=AKIA…+AKIA…
+//	creating=2026-11-23T18:00:00Z run=0123456789abcdef standing=AKIA… lost=AKIA…
 //	current=AKIA… since=2026-11-23T18:00:02Z
 //	current=AKIA… since=… retiring=AKIA… superseded=… inactive=…
 //
@@ -23,8 +23,11 @@ type record struct {
 	current string    // the committed key
 	since   time.Time // when it was committed
 
-	creating time.Time // when the making of a key was begun that is not committed
-	standing []string  // the keys that stood then
+	// The mark: a key is being made, or was when its run was cut off.
+	creating time.Time // when that was begun
+	run      string    // the run that does; "": one of an older version
+	standing []string  // the keys that stood then and are not lost
+	lost     []string  // keys of marks before this one, whose secrets were lost
 
 	retiring   string    // the key that current succeeded
 	superseded time.Time // when it did
@@ -44,8 +47,14 @@ func (r record) String() string {
 	}
 	at("since", r.since)
 	at("creating", r.creating)
+	if r.run != "" {
+		word("run", r.run)
+	}
 	if len(r.standing) > 0 {
 		word("standing", strings.Join(r.standing, "+"))
+	}
+	if len(r.lost) > 0 {
+		word("lost", strings.Join(r.lost, "+"))
 	}
 	if r.retiring != "" {
 		word("retiring", r.retiring)
@@ -53,6 +62,12 @@ func (r record) String() string {
 	at("superseded", r.superseded)
 	at("inactive", r.inactive)
 	return strings.Join(words, " ")
+}
+
+// unmarked is the record without its mark.
+func (r record) unmarked() record {
+	r.creating, r.run, r.standing, r.lost = time.Time{}, "", nil, nil
+	return r
 }
 
 func parseRecord(text string) (record, error) {
@@ -67,8 +82,12 @@ func parseRecord(text string) (record, error) {
 			r.since, err = time.Parse(time.RFC3339, value)
 		case "creating":
 			r.creating, err = time.Parse(time.RFC3339, value)
+		case "run":
+			r.run = value
 		case "standing":
 			r.standing = strings.Split(value, "+")
+		case "lost":
+			r.lost = strings.Split(value, "+")
 		case "retiring":
 			r.retiring = value
 		case "superseded":

@@ -31,12 +31,16 @@ func TestRecord(t *testing.T) {
 			"creating=2026-11-23T18:00:00Z standing=" + one + "+" + two,
 			record{creating: recordTime, standing: []string{one, two}},
 		},
+		{
+			"creating=2026-11-23T18:00:00Z run=0123456789abcdef standing=" + one + " lost=" + two,
+			record{creating: recordTime, run: "0123456789abcdef", standing: []string{one}, lost: []string{two}},
+		},
 		{"current=" + one + " since=2026-11-23T18:00:00Z", record{current: one, since: recordTime}},
 		{
-			"current=" + one + " since=2026-11-23T18:00:00Z creating=2026-11-23T18:00:01Z standing=" + one + "+" + two +
+			"current=" + one + " since=2026-11-23T18:00:00Z creating=2026-11-23T18:00:01Z run=0123456789abcdef standing=" + one + " lost=" + two +
 				" retiring=" + three + " superseded=2026-11-23T18:00:02Z inactive=2026-11-23T18:00:03Z",
 			record{
-				current: one, since: recordTime, creating: recordTime.Add(time.Second), standing: []string{one, two},
+				current: one, since: recordTime, creating: recordTime.Add(time.Second), run: "0123456789abcdef", standing: []string{one}, lost: []string{two},
 				retiring: three, superseded: recordTime.Add(2 * time.Second), inactive: recordTime.Add(3 * time.Second),
 			},
 		},

@@ -71,8 +71,7 @@ func (k *AccessKey) retire(live accessKeys, plan *reconcile.Plan) {
 	if r.retiring == "" {
 		return
 	}
-	after := r
-	after.creating, after.standing = time.Time{}, nil
+	after := r.unmarked()
 	forgotten := record{current: r.current, since: r.since}
 	key := live.find(r.retiring)
 	switch {

@@ -51,6 +51,7 @@ type Users struct {
 	known   documents
 	read    func(ctx context.Context, name string) (liveUser, error) // without what it is granted
 	granted func(context.Context, spec.IAMUser) (grants, error)
+	claims  map[string]*claim // of the access keys, by user; none for a user that has none
 }
 
 var _ reconcile.Kind[spec.IAMUser, reconcile.NoFacts] = Users{}
@@ -148,10 +149,13 @@ func (u Users) Diff(live liveUser, want spec.IAMUser, c reconcile.Changes) ([]re
 }
 
 func (u Users) create(ctx context.Context, want spec.IAMUser) error {
-	in := &iam.CreateUserInput{
-		UserName: &want.Name,
-		Tags:     tagList(u.env.Tags(want.Tags).Create()),
+	tags := u.env.Tags(want.Tags).Create()
+	mark := record{creating: u.env.AWSNow(), run: u.env.Run}
+	key := u.claims[want.Name]
+	if key != nil {
+		tags[keyTag] = mark.String()
 	}
+	in := &iam.CreateUserInput{UserName: &want.Name, Tags: tagList(tags)}
 	if want.Path != "" {
 		in.Path = &want.Path
 	}
@@ -163,6 +167,9 @@ func (u Users) create(ctx context.Context, want spec.IAMUser) error {
 		_, err := u.api.CreateUser(ctx, in)
 		return err
 	})
+	if err == nil && key != nil {
+		key.made(mark)
+	}
 	return named(err, "user", want.Path)
 }
 

@@ -151,6 +151,14 @@ func (s *Server) Lag(n int) {
 	s.lag = lag{reads: n}
 }
 
+// LagFor hides each write from now on from the reads of the same service until
+// d has passed. 0 ends it at once.
+func (s *Server) LagFor(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lag = lag{span: d}
+}
+
 // Serve answers on l until ctx ends, then lets calls in flight finish and
 // returns nil. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
@@ -216,6 +224,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		slog.Int64("duration_ms", s.now().Sub(began).Milliseconds()),
 		slog.String("request_id", call.RequestID),
 	)
+	// Clients correct their clocks by it.
+	w.Header().Set("Date", began.UTC().Format(http.TimeFormat))
 	send(w, hr, a, fault)
 }
 
@@ -321,10 +331,10 @@ func (s *Server) handle(svc service, r *request, call Call) answer {
 
 	st := s.state
 	if call.Mutates {
-		if err := s.lag.before(call.Service, s.state); err != nil {
+		if err := s.lag.before(call.Service, s.state, s.now()); err != nil {
 			return svc.protocol.fail(r, svc.internal(err))
 		}
-	} else if old := s.lag.read(call.Service); old != nil {
+	} else if old := s.lag.read(call.Service, s.now()); old != nil {
 		st = old
 	}
 	v, err := do(st, r)

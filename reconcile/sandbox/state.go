@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile/filelock"
 )
@@ -133,23 +134,25 @@ func (s *Server) save() (err error) {
 // A lag answers reads from the past. AWS's control planes are eventually
 // consistent: a write that was answered may be missing from the next reads.
 type lag struct {
-	reads   int // how many reads a write stays hidden from
+	reads   int           // how many reads a write stays hidden from
+	span    time.Duration // or for how long it does
 	pending []hiddenWrite
 }
 
 type hiddenWrite struct {
 	service string
-	left    int    // reads that still do not see it
-	old     *state // as it was before
+	left    int       // reads that still do not see it
+	until   time.Time // from then on it shows; zero: reads are counted
+	old     *state    // as it was before
 }
 
 // before is called ahead of a write, with the state that reads go on seeing.
-func (l *lag) before(service string, st *state) error {
-	if l.reads <= 0 {
+func (l *lag) before(service string, st *state, now time.Time) error {
+	if l.reads <= 0 && l.span <= 0 {
 		return nil
 	}
 	for _, w := range l.pending {
-		if w.service == service && w.left == l.reads {
+		if l.reads > 0 && w.service == service && w.left == l.reads {
 			return nil // not read since: both come into view at once
 		}
 	}
@@ -157,15 +160,29 @@ func (l *lag) before(service string, st *state) error {
 	if err != nil {
 		return err
 	}
-	l.pending = append(l.pending, hiddenWrite{service, l.reads, old})
+	w := hiddenWrite{service: service, left: l.reads, old: old}
+	if l.span > 0 {
+		w.until = now.Add(l.span)
+	}
+	l.pending = append(l.pending, w)
 	return nil
 }
 
 // read gives the state that a read of the service sees; nil is the present.
-func (l *lag) read(service string) *state {
+func (l *lag) read(service string, now time.Time) *state {
 	var seen *state
 	left := l.pending[:0]
 	for _, w := range l.pending {
+		if !w.until.IsZero() {
+			if !now.Before(w.until) {
+				continue
+			}
+			left = append(left, w)
+			if w.service == service && seen == nil {
+				seen = w.old
+			}
+			continue
+		}
 		if w.service == service {
 			if seen == nil {
 				seen = w.old

@@ -3,11 +3,16 @@ package stack_test
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -223,9 +228,14 @@ func TestLostKeyInDoubt(t *testing.T) {
 		hand  func(t *testing.T, a *account, lost string)
 	}{
 		{
-			name:  "two keys that could be it",
-			doubt: "2 keys that could be it",
-			hand:  func(t *testing.T, a *account, _ string) { a.createKey(t, user) },
+			name:  "two keys that could be it, one of them used",
+			doubt: "has been used",
+			hand: func(t *testing.T, a *account, _ string) {
+				as := func(o *iam.Options) {
+					o.Credentials = credentials.NewStaticCredentialsProvider(a.createKey(t, user), "secret", "")
+				}
+				done(t)(a.iam.GetUser(t.Context(), &iam.GetUserInput{UserName: aws.String(user)}, as))
+			},
 		},
 		{
 			name:  "made too long after the mark",
@@ -289,6 +299,177 @@ func TestLostKeyInDoubt(t *testing.T) {
 				a.mustBeInSync(t, path)
 			})
 		}
+	}
+}
+
+// Two keys that were made after a mark, and never used, are both of runs that
+// were cut off.
+func TestTwoLostKeys(t *testing.T) {
+	alone(t)
+	for _, later := range []time.Duration{0, time.Hour} {
+		a := sandboxAccount(t, sandbox.Options{})
+		path := a.example(t, "dev.yaml")
+		a.killAt(t, path, "iam:CreateAccessKey#1", sandbox.After)
+		a.createKey(t, user)
+		a.clock.advance(later)
+		a.mustApply(t, path)
+		a.mustHaveDelivered(t, user)
+		a.mustBeInSync(t, path)
+	}
+}
+
+// A mark that is written anew keeps what the one before it knew: a run that is
+// killed between that and the deletion of the lost key loses nothing.
+func TestKilledTwiceOverALostKey(t *testing.T) {
+	alone(t)
+	for _, id := range []string{"iam:TagUser#1", "iam:DeleteAccessKey#1", "iam:CreateAccessKey#1"} {
+		a := sandboxAccount(t, sandbox.Options{})
+		path := a.example(t, "dev.yaml")
+		a.killAt(t, path, "iam:CreateAccessKey#1", sandbox.After)
+		a.clock.advance(time.Hour)
+		a.killAt(t, path, id, sandbox.After)
+		a.clock.advance(time.Hour)
+		a.mustApply(t, path)
+		a.mustHaveDelivered(t, user)
+		a.mustBeInSync(t, path)
+	}
+}
+
+// A machine whose clock is off tells the lost key all the same: the record has
+// AWS's time.
+func TestLostKeyWithAWrongClock(t *testing.T) {
+	alone(t)
+	for _, off := range []time.Duration{-time.Hour, 10 * time.Minute, 300 * 24 * time.Hour} {
+		a := sandboxAccount(t, sandbox.Options{})
+		path := a.example(t, "dev.yaml")
+		server := a.clock
+		a.clock = &clock{now: server.Now().Add(off)}
+		a.killAt(t, path, "iam:CreateAccessKey#1", sandbox.After)
+		a.mustApply(t, path)
+		a.clock = server
+		a.mustHaveDelivered(t, user)
+		a.mustBeInSync(t, path)
+	}
+}
+
+// A new process that meets a list of keys without the one that was committed a
+// moment ago waits for it.
+func TestCommittedKeyNotListed(t *testing.T) {
+	alone(t)
+	a := sandboxAccount(t, sandbox.Options{})
+	path := a.example(t, "dev.yaml")
+	a.mustApply(t, path)
+	key := a.onlyKey(t, user)
+
+	const empty = `<ListAccessKeysResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><ListAccessKeysResult>` +
+		`<AccessKeyMetadata/><IsTruncated>false</IsTruncated></ListAccessKeysResult></ListAccessKeysResponse>`
+	var lists atomic.Int64
+	late := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		// As many as are asked for in a minute.
+		if strings.Contains(string(body), "Action=ListAccessKeys&") && lists.Add(1) <= 15 {
+			w.Header().Set("Date", a.clock.Now().Format(http.TimeFormat))
+			_, _ = io.WriteString(w, empty)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		a.sandbox.ServeHTTP(w, r)
+	}))
+	defer late.Close()
+	url := a.url
+	a.url = late.URL
+	a.mustBeInSync(t, path)
+	a.url = url
+	if n := lists.Load(); n <= 15 {
+		t.Errorf("the list was asked for %d times, so nothing was late", n)
+	}
+	if got := a.onlyKey(t, user); got != key {
+		t.Errorf("%s has taken the place of %s", got, key)
+	}
+}
+
+// An answer to CreateAccessKey that is lost while reads lag leaves one key, the
+// delivered one, whether or not the user stood before.
+func TestLostKeyBehindLag(t *testing.T) {
+	alone(t)
+	for n := 2; n <= 4; n++ {
+		for _, standing := range []bool{false, true} {
+			for _, tr := range []sandbox.Fault{sandbox.Cut, sandbox.InternalError} {
+				t.Run(fmt.Sprintf("%d/%v/%s", n, standing, tr), func(t *testing.T) {
+					alone(t)
+					a := sandboxAccount(t, sandbox.Options{})
+					path := a.example(t, "dev.yaml")
+					if standing {
+						a.mustApply(t, path)
+						a.deleteKey(t, user, a.onlyKey(t, user))
+						a.clock.advance(time.Hour)
+					}
+					a.sandbox.Lag(n)
+					var once sync.Once
+					a.setFault(func(c sandbox.Call, p sandbox.Phase) (f sandbox.Fault) {
+						if operation(c) == "iam:CreateAccessKey" && p == sandbox.After {
+							once.Do(func() { f = tr })
+						}
+						return f
+					})
+					a.mustApply(t, path)
+					a.sandbox.Lag(0)
+					a.mustHaveDelivered(t, user)
+					a.mustBeInSync(t, path)
+				})
+			}
+		}
+	}
+}
+
+// A policy at its limit of versions loses one and gets one, also where the
+// answer is lost and reads lag.
+func TestLostPolicyVersionBehindLag(t *testing.T) {
+	alone(t)
+	for n := 2; n <= 4; n++ {
+		a := sandboxAccount(t, sandbox.Options{})
+		path := a.example(t, "dev.yaml")
+		a.mustApply(t, path)
+		arn := aws.String(policyARN + s3Policy)
+		for i := range 4 {
+			done(t)(a.iam.CreatePolicyVersion(t.Context(), &iam.CreatePolicyVersionInput{
+				PolicyArn: arn, SetAsDefault: true,
+				PolicyDocument: aws.String(strings.ReplaceAll(otherDocument, "Statement", "Id\":\"n"+strings.Repeat("n", i)+"\",\"Statement")),
+			}))
+		}
+		out, err := a.iam.ListPolicyVersions(t.Context(), &iam.ListPolicyVersionsInput{PolicyArn: arn})
+		if err != nil || len(out.Versions) != 5 {
+			t.Fatalf("the policy has %d versions: %v", len(out.Versions), err)
+		}
+		// The oldest says what the spec says, which would be made default again.
+		done(t)(a.iam.DeletePolicyVersion(t.Context(), &iam.DeletePolicyVersionInput{PolicyArn: arn, VersionId: aws.String("v1")}))
+		done(t)(a.iam.CreatePolicyVersion(t.Context(), &iam.CreatePolicyVersionInput{
+			PolicyArn: arn, SetAsDefault: true, PolicyDocument: aws.String(strings.ReplaceAll(otherDocument, "Statement", "Id\":\"last\",\"Statement")),
+		}))
+		a.sandbox.Lag(n)
+		var once sync.Once
+		a.setFault(func(c sandbox.Call, p sandbox.Phase) (f sandbox.Fault) {
+			if operation(c) == "iam:CreatePolicyVersion" && p == sandbox.After {
+				once.Do(func() { f = sandbox.Cut })
+			}
+			return f
+		})
+		o := a.mustApply(t, path)
+		a.sandbox.Lag(0)
+		a.setFault(nil)
+		var versions []string
+		for _, call := range o.writes() {
+			if strings.HasSuffix(call, "PolicyVersion") {
+				versions = append(versions, call)
+			}
+		}
+		if diff := cmp.Diff([]string{"iam:DeletePolicyVersion", "iam:CreatePolicyVersion"}, versions); diff != "" {
+			t.Errorf("lag %d: the writes of versions (-want +got):\n%s", n, diff)
+		}
+		a.mustBeInSync(t, path)
 	}
 }
 

@@ -514,6 +514,9 @@ func TestLaggingReadsWhileRotating(t *testing.T) {
 					if n > 1 || turn.name != "first delivery" && turn.name != "rotation" {
 						continue
 					}
+					if turn.name == "first delivery" && id == "iam:TagUser#2" {
+						continue // CreateUser has set the mark
+					}
 					t.Run(turn.name+", killed after "+id, func(t *testing.T) {
 						alone(t)
 						k := sandboxKeyring(t, sandbox.Options{})

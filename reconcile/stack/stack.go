@@ -5,8 +5,11 @@ package stack
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -45,6 +48,7 @@ type Options struct {
 	AWS    awsx.Options     // Region wins over the spec's
 	Pause  awsx.Pause       // nil: awsx.Wait
 	Now    func() time.Time // nil: time.Now
+	Rand   io.Reader        // of the run's id; nil: crypto/rand
 	Target []string         // globs over addresses; none: all
 
 	GitHubURL   string // GitHub's API; "": https://api.github.com
@@ -85,9 +89,18 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
 	if err := file.Check(); err != nil {
 		return nil, err
 	}
+	id := make([]byte, 8)
+	if _, err := io.ReadFull(o.Rand, id); err != nil {
+		return nil, fmt.Errorf("make an id for the run: %w", err)
+	}
+	clock := awsx.NewClock(o.Now)
+	o.AWS.Clock = clock
 	s := &Stack{calls: &atomic.Int64{}}
 	if o.AWS.Region == "" {
 		o.AWS.Region = file.Region()
@@ -131,7 +144,7 @@ func Open(ctx context.Context, file *spec.File, o Options) (*Stack, error) {
 	env := reconcile.Env{
 		Account: s.Spec.Account, Region: s.Spec.Region, Partition: s.Spec.Partition,
 		Stack: s.Spec.Stack(), IgnoreTags: s.Spec.IgnoreTags,
-		Pause: o.Pause, Now: o.Now,
+		Pause: o.Pause, Now: o.Now, AWSNow: clock.Now, Run: hex.EncodeToString(id),
 	}
 	keys.Files.Stack = owner(cfg, s.Spec)
 	s.Resources = resources(cfg, env, s.Spec, keys)
