@@ -41,6 +41,7 @@ var differences = []struct {
 	{"moto", "TestFields/log_group's_protection_left_out", "PutLogGroupDeletionProtection is missing", "AmazonCloudWatchLogs/latest/APIReference/API_PutLogGroupDeletionProtection.html"},
 	{"moto", "TestFields/task_definition_with_a_proxy,_faults_and_shared_processes", "it drops enableFaultInjection", "AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html"},
 	{"moto", "TestFields/task_definition_with_proxy_and_faults_taken_away", "it drops enableFaultInjection", "AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html"},
+	{"moto", "TestGroupInOtherCase", "it takes names that differ in case only for two groups", "IAM/latest/APIReference/API_CreateGroup.html"},
 	{"moto", "TestImmutableFields/log_group_class", "it drops logGroupClass", "AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html"},
 	{"moto", "TestImmutableFields/policy_path", "it allows a policy's name twice", "IAM/latest/APIReference/API_CreatePolicy.html"},
 	{"moto", "TestExamplesFromNothing/prod.yaml", "lifecycle rules lose their NewerNoncurrentVersions and sizes", "AmazonS3/latest/API/API_NoncurrentVersionExpiration.html"},

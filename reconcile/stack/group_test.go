@@ -18,12 +18,12 @@ import (
 const teams = `
 tags: {Team: ml}
 iam:
-  policies: [{name: ecs-access, document: {Statement: [{Effect: Allow, Action: "ecs:RunTask", Resource: "*"}]}}]
+  policies: [{name: ecs-access, document: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "ecs:RunTask", Resource: "*"}]}}]
   groups:
     - name: engineers
       path: /ml/
       policies: [ecs-access]
-      inlinePolicies: {logs: {Statement: [{Effect: Allow, Action: ["logs:GetLogEvents", "logs:FilterLogEvents"], Resource: "*"}]}}
+      inlinePolicies: {logs: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: ["logs:GetLogEvents", "logs:FilterLogEvents"], Resource: "*"}]}}
   users:
     - {name: joe, groups: [engineers]}
 `
@@ -32,7 +32,7 @@ const teamsFromNothing = `
 iam.policy/ecs-access: create
   iam:CreatePolicy
   name: <nil> -> ecs-access
-  document: <nil> -> map[Statement:[map[Action:ecs:RunTask Effect:Allow Resource:*]]]
+  document: <nil> -> map[Statement:[map[Action:ecs:RunTask Effect:Allow Resource:*]] Version:2012-10-17]
   tags.Team: <nil> -> ml
   tags.churn-reconcile:stack: <nil> -> test/test
 iam.group/engineers: create
@@ -41,7 +41,7 @@ iam.group/engineers: create
   iam:AttachGroupPolicy
   name: <nil> -> engineers
   path: <nil> -> /ml/
-  inlinePolicies[logs]: <nil> -> map[Statement:[map[Action:[logs:GetLogEvents logs:FilterLogEvents] Effect:Allow Resource:*]]]
+  inlinePolicies[logs]: <nil> -> map[Statement:[map[Action:[logs:GetLogEvents logs:FilterLogEvents] Effect:Allow Resource:*]] Version:2012-10-17]
   policies[ecs-access]: <nil> -> arn:aws:iam::123456789012:policy/ecs-access
 iam.user/joe: create
   iam:CreateUser
@@ -178,7 +178,7 @@ iam.group/engineers: update
 			spec: teams,
 			hand: func(ctx context.Context, t testing.TB, a *account) {
 				done(t)(a.iam.PutGroupPolicy(ctx, &iam.PutGroupPolicyInput{GroupName: aws.String("engineers"), PolicyName: aws.String("logs"), PolicyDocument: aws.String(
-					`{"Statement":{"Effect":"Allow","Action":["logs:FilterLogEvents","logs:GetLogEvents"],"Resource":["*"]}}`)}))
+					`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["logs:FilterLogEvents","logs:GetLogEvents"],"Resource":["*"]}}`)}))
 			},
 		},
 		{
@@ -186,7 +186,7 @@ iam.group/engineers: update
 			spec: teams,
 			hand: func(ctx context.Context, t testing.TB, a *account) {
 				done(t)(a.iam.PutGroupPolicy(ctx, &iam.PutGroupPolicyInput{GroupName: aws.String("engineers"), PolicyName: aws.String("logs"), PolicyDocument: aws.String(
-					`{"Statement":{"Effect":"Allow","Action":["logs:FilterLogEvents"],"Resource":["*"]}}`)}))
+					`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["logs:FilterLogEvents"],"Resource":["*"]}}`)}))
 			},
 			want: `
 iam.group/engineers: update
