@@ -2,6 +2,7 @@ package iam
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -188,5 +189,20 @@ func TestPolicyAccess(t *testing.T) {
 				t.Errorf("access (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Of each direction there are as many lines as somebody reads, and then how
+// many more.
+func TestAccessInManyWays(t *testing.T) {
+	t.Parallel()
+	var statements []string
+	for i := range 50 {
+		statements = append(statements, statement("Allow", "s3:GetObject", fmt.Sprintf("arn:aws:s3:::b%d", i)))
+	}
+	many, none := document(strings.Join(statements, ",")), document("")
+	got := Policies{env: accessEnv()}.Access(livePolicy{Exists: true, Is: spec.IAMPolicy{Name: "p", Document: none}}, spec.IAMPolicy{Name: "p", Document: many})
+	if want := "gains 10 times more, in ways that are not listed"; len(got) != 41 || got[40] != want {
+		t.Errorf("access is %d lines, the last %q, want 41 and %q", len(got), got[len(got)-1], want)
 	}
 }

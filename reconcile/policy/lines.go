@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -22,19 +23,33 @@ var examples = []string{
 func Lines(scope Scope, before, after Set, others bool) []string {
 	scope.Actions = examples
 	var lines []string
+	var seen [Unclear + 1]int
+	add := func(c Change, where string) {
+		if seen[c.Direction]++; seen[c.Direction] <= most {
+			lines = append(lines, c.line(where))
+		}
+	}
 	for _, c := range access(scope, before, after) {
-		lines = append(lines, c.line(""))
+		add(c, "")
 	}
-	if !others {
-		return lines
+	if others {
+		said := slices.Clone(lines)
+		for _, c := range access(scope, before.open(), after.open()) {
+			if !slices.Contains(said, c.line("")) {
+				add(c, ", where another policy allows it")
+			}
+		}
 	}
-	for _, c := range access(scope, before.open(), after.open()) {
-		if !slices.Contains(lines, c.line("")) {
-			lines = append(lines, c.line(", where another policy allows it"))
+	for d, n := range seen {
+		if n > most {
+			lines = append(lines, fmt.Sprintf("%s %d times more, in ways that are not listed", [...]string{"gains", "loses", "unknown:"}[d], n-most))
 		}
 	}
 	return lines
 }
+
+// most is how many lines there are of one direction: nobody reads more.
+const most = 40
 
 // access is Access, less what is about callers of other accounts where the sets
 // are policies to attach: there is nobody of another account to attach them to.
