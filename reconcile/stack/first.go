@@ -68,9 +68,17 @@ func (s *Stack) CheckAbsence(look *reconcile.Run) error {
 	case err != nil:
 		return fmt.Errorf("nothing of %s was found, and that cannot be made sure of, so nothing was written: %w", s.Spec.Stack(), err)
 	}
+	missing := make(map[spec.ID]bool, len(absent))
+	for _, id := range absent {
+		missing[id] = true
+	}
+	listed := make(map[string]bool, len(arns))
+	for _, arn := range arns {
+		listed[arn] = true
+	}
 	var there []string
 	for _, r := range s.Spec.Resources() {
-		if arn := s.witnessed(r); slices.Contains(absent, r.ID()) && slices.Contains(arns, arn) {
+		if arn := s.witnessed(r); missing[r.ID()] && listed[arn] {
 			there = append(there, arn)
 		}
 	}
