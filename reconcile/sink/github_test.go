@@ -209,10 +209,12 @@ func TestGitHubVisibility(t *testing.T) {
 	}
 }
 
-// once lets something go wrong n times.
-func once(n int, f sinktest.Fault) func(sinktest.Call, sinktest.Phase) sinktest.Fault {
+// once lets something go wrong n times. A call that is cut off leaves its
+// handler running beside the next one's.
+func once(n int64, f sinktest.Fault) func(sinktest.Call, sinktest.Phase) sinktest.Fault {
+	var made atomic.Int64
 	return func(sinktest.Call, sinktest.Phase) sinktest.Fault {
-		if n--; n < 0 {
+		if made.Add(1) > n {
 			return sinktest.Fault{}
 		}
 		return f
@@ -224,7 +226,7 @@ func TestGitHubRetries(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		fault  sinktest.Fault
-		times  int
+		times  int64
 		tries  int           // how often the call is made
 		paused time.Duration // at least
 		fails  bool
