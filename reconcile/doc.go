@@ -19,4 +19,8 @@
 // needs, and reads back what was written until AWS shows it. A stale read never
 // leads to a second write. What became of each resource is a [Result], all of
 // them a [Report].
+//
+// A session (package stack) lives as long as the process: the credentials, the
+// clients, the pace that AWS asks of them. It opens a spec into the resources of
+// one look, which keep nothing of a run but what they are handed.
 package reconcile

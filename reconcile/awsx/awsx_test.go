@@ -27,6 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
@@ -110,11 +111,16 @@ func options(url string) awsx.Options {
 
 func load(t *testing.T, o awsx.Options) (aws.Config, *atomic.Int64) {
 	t.Helper()
-	calls := &atomic.Int64{}
-	cfg, err := awsx.Config(t.Context(), o, calls)
+	cfg, err := awsx.Config(t.Context(), o, awsx.NewGate(o, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
+	calls := &atomic.Int64{}
+	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("Counted", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+			return next.HandleInitialize(awsx.Counted(ctx, calls), in)
+		}), middleware.Before)
+	})
 	return cfg, calls
 }
 
@@ -562,7 +568,7 @@ level=DEBUG msg="aws call" call=iam:GetUser status=200 request_id=` + requestID 
 
 func TestConfigErrors(t *testing.T) {
 	t.Parallel()
-	_, err := awsx.Config(t.Context(), awsx.Options{Profile: "nope"}, &atomic.Int64{})
+	_, err := awsx.Config(t.Context(), awsx.Options{Profile: "nope"}, awsx.NewGate(awsx.Options{}, nil))
 	if want := "load aws configuration: failed to get shared config profile, nope"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -42,16 +41,12 @@ type Options struct {
 	// It may be called from several goroutines at once.
 	Slowed func(service string, perSecond float64)
 
-	Log   *slog.Logger // a debug line per attempt; nil: none
-	Clock *Clock       // is corrected by each answer; nil: none is
+	Log *slog.Logger // a debug line per attempt; nil: none
 }
 
-// Config loads the SDK's configuration. Every attempt of every call made
-// with it is counted in calls.
-func Config(ctx context.Context, o Options, calls *atomic.Int64) (aws.Config, error) {
-	if o.Parallelism <= 0 {
-		o.Parallelism = 10
-	}
+// Config loads the SDK's configuration. Every call made with it goes through
+// the gate.
+func Config(ctx context.Context, o Options, gate *Gate) (aws.Config, error) {
 	if o.CallTimeout <= 0 {
 		o.CallTimeout = 30 * time.Second
 	}
@@ -64,10 +59,6 @@ func Config(ctx context.Context, o Options, calls *atomic.Int64) (aws.Config, er
 		// a deadline in the context.
 		o.HTTPClient = awshttp.NewBuildableClient().WithTimeout(o.CallTimeout)
 	}
-	if o.Slowed == nil {
-		o.Slowed = func(string, float64) {}
-	}
-	gate := &gate{limit: o.Parallelism, calls: calls, log: o.Log, clock: o.Clock, slowed: o.Slowed, lanes: map[string]*lane{}}
 
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(o.HTTPClient),

@@ -14,7 +14,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// A gate lets a number of attempts per service through at a time, at the pace
+// A Gate lets a number of attempts per service through at a time, at the pace
 // that AWS asks for, counts and logs them. It sits below the SDK's retries, so
 // that a call that waits after a fault holds no place.
 //
@@ -23,15 +23,36 @@ import (
 // as long as the run lasts. The SDK's adaptive mode does not serve for this.
 // It gives a call up after its attempts, and takes ten calls that are refused
 // at the same moment for ten reasons to slow down.
-type gate struct {
+//
+// What is configured for one account shares one gate, as its stacks share
+// AWS's limits. Those are a region's each, but for IAM's, which has one place
+// for them all.
+type Gate struct {
 	limit  int
-	calls  *atomic.Int64
 	log    *slog.Logger
 	clock  *Clock // nil: none
 	slowed func(service string, perSecond float64)
 
 	mu    sync.Mutex
-	lanes map[string]*lane
+	lanes map[laneOf]*lane
+}
+
+type laneOf struct{ service, region string }
+
+// NewGate makes a gate as o says. Each answer that comes through it corrects
+// the clock, where there is one.
+func NewGate(o Options, clock *Clock) *Gate {
+	g := &Gate{limit: o.Parallelism, log: o.Log, clock: clock, slowed: o.Slowed, lanes: map[laneOf]*lane{}}
+	if g.limit <= 0 {
+		g.limit = 10
+	}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	if g.slowed == nil {
+		g.slowed = func(string, float64) {}
+	}
+	return g
 }
 
 // A lane is what the calls of one service have in common.
@@ -40,24 +61,28 @@ type lane struct {
 	pace   pace
 }
 
-func (g *gate) lane(service string) *lane {
+func (g *Gate) lane(service, region string) *lane {
+	if service == "IAM" {
+		region = ""
+	}
+	of := laneOf{service, region}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l, ok := g.lanes[service]
+	l, ok := g.lanes[of]
 	if !ok {
 		l = &lane{places: make(chan struct{}, g.limit)}
-		g.lanes[service] = l
+		g.lanes[of] = l
 	}
 	return l
 }
 
-func (g *gate) insert(stack *middleware.Stack) error {
+func (g *Gate) insert(stack *middleware.Stack) error {
 	return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("ChurnGate", g.pass), "Retry", middleware.After)
 }
 
-func (g *gate) pass(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+func (g *Gate) pass(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	service := awsmiddleware.GetServiceID(ctx)
-	l := g.lane(service)
+	l := g.lane(service, awsmiddleware.GetRegion(ctx))
 	turns := turnsOf(ctx)
 	select {
 	case l.places <- struct{}{}:
@@ -98,8 +123,10 @@ func (g *gate) pass(ctx context.Context, in middleware.FinalizeInput, next middl
 	}
 }
 
-func (g *gate) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-	g.calls.Add(1)
+func (g *Gate) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+	if calls, ok := ctx.Value(callsKey{}).(*atomic.Int64); ok {
+		calls.Add(1)
+	}
 	start := time.Now()
 	out, md, err := next.HandleFinalize(ctx, in)
 	id, _ := awsmiddleware.GetRequestIDMetadata(md)
@@ -120,6 +147,13 @@ func (g *gate) attempt(ctx context.Context, in middleware.FinalizeInput, next mi
 	}
 	g.log.LogAttrs(ctx, slog.LevelDebug, "aws call", attrs...)
 	return out, md, err
+}
+
+type callsKey struct{}
+
+// Counted has every attempt of every call made with the context counted.
+func Counted(ctx context.Context, calls *atomic.Int64) context.Context {
+	return context.WithValue(ctx, callsKey{}, calls)
 }
 
 type turnsKey struct{}

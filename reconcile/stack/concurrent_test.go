@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,7 +143,7 @@ func (c contest) hold(t *testing.T, a *arena) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := awsx.Config(t.Context(), a.options(), &atomic.Int64{})
+	cfg, err := awsx.Config(t.Context(), a.options(), awsx.NewGate(awsx.Options{}, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +162,7 @@ func (c contest) hold(t *testing.T, a *arena) {
 	}
 
 	want, former := 1, ""
-	rotate := func(*stack.Options) {}
+	rotate := func(*stack.Look) {}
 	switch c.from {
 	case "user":
 		done(t)(api.CreateUser(t.Context(), &iam.CreateUserInput{UserName: &a.user}))
@@ -172,7 +171,7 @@ func (c contest) hold(t *testing.T, a *arena) {
 			t.Fatal(err)
 		}
 		want, former = 2, keys()[0]
-		rotate = func(o *stack.Options) { o.Rotate = func(string) bool { return true } }
+		rotate = func(o *stack.Look) { o.Rotate = func(string) bool { return true } }
 	}
 	a.lag(c.lag)
 	var wg sync.WaitGroup
@@ -211,14 +210,14 @@ func (c contest) hold(t *testing.T, a *arena) {
 			t.Errorf("the record is %q, the file has %s", *tag.Value, id)
 		}
 	}
-	writes, err := a.run(t, path, func(*stack.Options) {})
+	writes, err := a.run(t, path, func(*stack.Look) {})
 	if err != nil || len(writes) > 0 {
 		t.Errorf("the run after them: %v, writes %v", err, writes)
 	}
 }
 
 // run is a run as a process makes it, with the time and the pauses of its own.
-func (a *arena) run(t *testing.T, path string, with func(*stack.Options)) (writes []string, err error) {
+func (a *arena) run(t *testing.T, path string, with func(*stack.Look)) (writes []string, err error) {
 	file, err := spec.Load(path, spec.Options{})
 	if err != nil {
 		return nil, err
@@ -226,10 +225,11 @@ func (a *arena) run(t *testing.T, path string, with func(*stack.Options)) (write
 	journal := &journal{}
 	o := stack.Options{AWS: a.options()}
 	o.AWS.Log = slog.New(journal)
-	with(&o)
+	var which stack.Look
+	with(&which)
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	s, err := stack.Open(ctx, file, o)
+	s, err := stack.NewSession(o).Open(ctx, file, which)
 	if err != nil {
 		return nil, err
 	}

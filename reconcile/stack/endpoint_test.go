@@ -58,6 +58,7 @@ var differences = []struct {
 	{"ministack", "TestFields/task_definition_with_a_proxy,_faults_and_shared_processes", "it drops enableFaultInjection", "AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html"},
 	{"ministack", "TestFields/task_definition_with_proxy_and_faults_taken_away", "it drops enableFaultInjection", "AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html"},
 	{"ministack", "TestFields/role_description_and_session_duration", "UpdateRole without a session duration leaves it as it is, in place of one hour", "IAM/latest/APIReference/API_UpdateRole.html"},
+	{"ministack", "TestGroupInOtherCase", "it takes names that differ in case only for two groups", "IAM/latest/APIReference/API_CreateGroup.html"},
 	{"ministack", "TestImmutableFields/policy_path", "it allows a policy's name twice", "IAM/latest/APIReference/API_CreatePolicy.html"},
 	{"ministack", "TestMendChanges/policy_document_changed", "SetDefaultPolicyVersion is missing", "IAM/latest/APIReference/API_SetDefaultPolicyVersion.html"},
 	{"ministack", "TestMendChanges/task_definition_with_another_revision,_every_field_changed", "a task role that is not given is answered as a role without a name", "AmazonECS/latest/APIReference/API_TaskDefinition.html"},

@@ -268,7 +268,7 @@ func checkFailure(t *testing.T, o outcome, op string, fault sandbox.Fault) {
 func TestHangingCalls(t *testing.T) {
 	alone(t)
 	// Long enough for a busy machine to answer a call that does not hang.
-	callTimeout := func(o *stack.Options, _ *reconcile.Options) { o.AWS.CallTimeout = time.Second }
+	callTimeout := func(o *stack.Options, _ *stack.Look, _ *reconcile.Options) { o.AWS.CallTimeout = time.Second }
 	for _, op := range []string{"s3:CreateBucket", "iam:GetRole", "iam:CreateAccessKey", "ecs:RegisterTaskDefinition", "sts:GetCallerIdentity"} {
 		t.Run(op, func(t *testing.T) {
 			alone(t)
@@ -296,7 +296,9 @@ func TestHangingCalls(t *testing.T) {
 			return sandbox.None
 		})
 		path := a.example(t, "dev.yaml")
-		o := a.apply(path, func(o *stack.Options, _ *reconcile.Options) { o.AWS.CallTimeout = 300 * time.Millisecond })
+		o := a.apply(path, func(o *stack.Options, _ *stack.Look, _ *reconcile.Options) {
+			o.AWS.CallTimeout = 300 * time.Millisecond
+		})
 		err := o.result(t, "ecs.cluster/"+cluster).Err
 		if err == nil || !strings.Contains(err.Error(), "ecs:CreateCluster") || !strings.Contains(err.Error(), "timeout") {
 			t.Errorf("the error is %v", err)

@@ -239,10 +239,10 @@ func (a *account) example(t testing.TB, name string) string {
 }
 
 // An option changes how a run is made.
-type option func(*stack.Options, *reconcile.Options)
+type option func(*stack.Options, *stack.Look, *reconcile.Options)
 
 func target(globs ...string) option {
-	return func(o *stack.Options, _ *reconcile.Options) { o.Target = globs }
+	return func(_ *stack.Options, o *stack.Look, _ *reconcile.Options) { o.Target = globs }
 }
 
 // An outcome is what a run has said and done.
@@ -275,9 +275,10 @@ func (a *account) run(path string, apply bool, opts []option) outcome {
 		Pause: pause,
 		Now:   a.clock.Now,
 	}
+	var which stack.Look
 	ro := reconcile.Options{Pause: pause}
 	for _, opt := range opts {
-		opt(&so, &ro)
+		opt(&so, &which, &ro)
 	}
 	ctx := context.Background()
 	o := func() outcome {
@@ -285,7 +286,7 @@ func (a *account) run(path string, apply bool, opts []option) outcome {
 		if err != nil {
 			return outcome{err: err}
 		}
-		s, err := stack.Open(ctx, file, so)
+		s, err := stack.NewSession(so).Open(ctx, file, which)
 		if err != nil {
 			return outcome{err: err}
 		}

@@ -46,11 +46,11 @@ const (
 )
 
 func githubOf(url, token string) option {
-	return func(o *stack.Options, _ *reconcile.Options) { o.GitHubURL, o.GitHubToken = url, token }
+	return func(o *stack.Options, _ *stack.Look, _ *reconcile.Options) { o.GitHubURL, o.GitHubToken = url, token }
 }
 
 // rotateNow makes the keys of all users due.
-func rotateNow(o *stack.Options, _ *reconcile.Options) {
+func rotateNow(_ *stack.Options, o *stack.Look, _ *reconcile.Options) {
 	o.Rotate = func(string) bool { return true }
 }
 

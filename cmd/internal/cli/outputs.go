@@ -73,7 +73,7 @@ func newOutputs(env Env) *cobra.Command {
 // readOutputs reads as much of AWS as the outputs speak of, which for most is
 // nothing.
 func readOutputs(ctx context.Context, env Env, aws awsFlags, log logFlags, file *spec.File, names []string) ([]reconcile.Output, error) {
-	session, err := open(ctx, env, aws, log.logger(env.Stderr), file, stack.Options{}, env.Stderr)
+	session, err := open(ctx, env, aws, log.logger(env.Stderr), file, stack.Look{}, view.NewProgress(env.Stderr, view.ProgressOptions{}))
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ retires as the spec's retireAfter says.`,
 		}),
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return run(cmd.Context(), env, f, append([]string{"churn-reconcile", "rotate"}, args...), stack.Options{Rotate: func(user string) bool {
+			return run(cmd.Context(), env, f, append([]string{"churn-reconcile", "rotate"}, args...), stack.Look{Rotate: func(user string) bool {
 				return len(args) == 0 || args[0] == user
 			}})
 		},

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/stack"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
@@ -60,7 +62,7 @@ func newRun(env Env) *cobra.Command {
 			case cmd.Flags().NFlag() == 0 && !defaultSpecExists():
 				return cmd.Help()
 			}
-			return run(cmd.Context(), env, f, []string{"churn-reconcile"}, stack.Options{Target: f.targets})
+			return run(cmd.Context(), env, f, []string{"churn-reconcile"}, stack.Look{Target: f.targets})
 		},
 	}
 	f.register(cmd, env)
@@ -84,7 +86,7 @@ func (f *runFlags) register(cmd *cobra.Command, env Env) {
 
 // run looks, does what is to do unless it is a dry run, and reports. command is
 // how it was called, without its flags.
-func run(ctx context.Context, env Env, f runFlags, command []string, o stack.Options) error {
+func run(ctx context.Context, env Env, f runFlags, command []string, which stack.Look) error {
 	start := env.Now()
 	if err := errors.Join(f.spec.resolve(), f.aws.check(), f.log.check()); err != nil {
 		return err
@@ -107,8 +109,8 @@ func run(ctx context.Context, env Env, f runFlags, command []string, o stack.Opt
 
 	progress := newProgress(env, f.log)
 	defer progress.Stop()
-	o.AWS.Slowed = progress.Slowed
-	session, err := open(ctx, env, f.aws, f.log.logger(progress), file, o, progress)
+	var calls atomic.Int64
+	session, err := open(awsx.Counted(ctx, &calls), env, f.aws, f.log.logger(progress), file, which, progress)
 	if err != nil {
 		return err
 	}
@@ -150,7 +152,7 @@ func run(ctx context.Context, env Env, f runFlags, command []string, o stack.Opt
 		DryRun: f.dryRun, Interrupted: session.interrupted(),
 		Declared: len(s.IDs()), Results: look.Results(), Outputs: session.stack.Outputs(look),
 		Digest: digest, Command: again(command, f.permit.given),
-		Duration: env.Now().Sub(start), APICalls: session.stack.Calls(),
+		Duration: env.Now().Sub(start), APICalls: int(calls.Load()),
 	}
 	if err := writeReports(env, f.log, sinks, report); err != nil {
 		return err
@@ -187,7 +189,7 @@ type session struct {
 // open loads the AWS configuration and the stack. The first interrupt closes
 // stop, which lets calls in flight finish and starts no more; the second ends
 // ctx.
-func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec.File, o stack.Options, told io.Writer) (*session, error) {
+func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec.File, which stack.Look, told *view.Progress) (*session, error) {
 	f.warn(env.Stderr, file)
 	s := &session{stop: make(chan struct{})}
 	ctx, cancelTimeout := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("the run's limit of %s (--timeout) is over", f.timeout))
@@ -214,9 +216,8 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 		}
 	}()
 
-	slowed := o.AWS.Slowed
-	o.AWS, o.Pause, o.Now = f.options(env, log), env.Pause, env.Now
-	o.AWS.Slowed = slowed
+	o := stack.Options{AWS: f.options(env, log), Pause: env.Pause, Now: env.Now}
+	o.AWS.Slowed = told.Slowed
 	o.GitHubURL, _ = env.LookupEnv("GITHUB_API_URL")
 	if o.GitHubToken, _ = env.LookupEnv("GITHUB_TOKEN"); o.GitHubToken == "" {
 		o.GitHubToken, _ = env.LookupEnv("GH_TOKEN")
@@ -237,7 +238,7 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 	stopped, done := reconcile.UntilStopped(ctx, s.stop)
 	s.ends = append(s.ends, done)
 	var err error
-	if s.stack, err = stack.Open(stopped, file, o); err != nil {
+	if s.stack, err = stack.NewSession(o).Open(stopped, file, which); err != nil {
 		s.close()
 		return nil, s.explain(err)
 	}
