@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"reflect"
 	"regexp"
@@ -302,6 +304,14 @@ func (d decoder) date(n *node, v reflect.Value, name string) {
 	n.bad = true
 }
 
+// dateOf is a date as a file has it.
+func dateOf(t time.Time) string {
+	if t = t.UTC(); t.Equal(t.Truncate(24 * time.Hour)) {
+		return t.Format(time.DateOnly)
+	}
+	return t.Format(time.RFC3339)
+}
+
 // duration reads a length of time; unlike time.ParseDuration it knows days,
 // and nothing below a second.
 func (d decoder) duration(n *node, v reflect.Value, name string) {
@@ -326,7 +336,7 @@ func parseDuration(s string) (time.Duration, bool) {
 		return 0, false
 	}
 	var sum time.Duration
-	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
+	for i, unit := range durationUnits {
 		if parts[i+1] == "" {
 			continue
 		}
@@ -338,5 +348,19 @@ func parseDuration(s string) (time.Duration, bool) {
 	}
 	return sum, true
 }
+
+// durationOf is a length of time as a file has it.
+func durationOf(d time.Duration) string {
+	var sb strings.Builder
+	for i, unit := range durationUnits {
+		if n := d / unit; n > 0 {
+			fmt.Fprintf(&sb, "%d%c", n, "dhms"[i])
+			d -= n * unit
+		}
+	}
+	return cmp.Or(sb.String(), "0s")
+}
+
+var durationUnits = []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second}
 
 var durationText = regexp.MustCompile(`^(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?$`)

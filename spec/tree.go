@@ -1,8 +1,10 @@
 package spec
 
 import (
+	"cmp"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/churn-reconcile/churn-reconcile/spec/internal/shape"
 )
@@ -43,6 +45,8 @@ func given(v reflect.Value) any {
 	switch v := v.Interface().(type) {
 	case Document:
 		return v
+	case time.Duration:
+		return durationOf(v)
 	case map[string]Document:
 		tree := make(map[string]any, len(v))
 		for name, document := range v {
@@ -99,6 +103,9 @@ func shapeTree(v reflect.Value) any {
 		}
 		return map[string]any{shape.Name(name): value}
 	case reflect.Struct:
+		if t, ok := v.Interface().(time.Time); ok {
+			return dateOf(t)
+		}
 		tree := map[string]any{}
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
@@ -106,7 +113,7 @@ func shapeTree(v reflect.Value) any {
 				continue
 			}
 			if value := shapeTree(v.Field(i)); value != nil {
-				tree[shape.Name(f.Name)] = value
+				tree[cmp.Or(f.Tag.Get("yaml"), shape.Name(f.Name))] = value
 			}
 		}
 		return orNone(tree)

@@ -208,6 +208,20 @@ func (r *Repositories) Access(live Live, want spec.ECRRepository) []string {
 	return policy.ResourceLines(r.env.Account, *r.env.ARN(want.ID(), ""), !live.Exists, live.Is.Policy, want.Policy)
 }
 
+// Brief leaves out what a new repository has.
+func (r *Repositories) Brief(repository spec.ECRRepository) spec.ECRRepository {
+	if repository.ImageTagMutability == string(types.ImageTagMutabilityMutable) {
+		repository.ImageTagMutability = ""
+	}
+	if !aws.ToBool(repository.ScanOnPush) {
+		repository.ScanOnPush = nil
+	}
+	if e := repository.Encryption; e != nil && e.EncryptionType == string(types.EncryptionTypeAes256) {
+		repository.Encryption = nil
+	}
+	return repository
+}
+
 // Diff lists the steps from live to want.
 func (r *Repositories) Diff(live Live, want spec.ECRRepository, c reconcile.Changes) ([]reconcile.Step, error) {
 	steps := reconcile.Steps{For: want.ID()}

@@ -153,6 +153,19 @@ func (c *Clusters) Normal(cluster spec.ECSCluster) (map[string]any, error) {
 	return tree, nil
 }
 
+// Brief leaves out what a new cluster has.
+func (c *Clusters) Brief(cluster spec.ECSCluster) spec.ECSCluster {
+	cluster.Settings = orAbsent(slices.DeleteFunc(slices.Clone(cluster.Settings), func(s types.ClusterSetting) bool {
+		return s.Name == types.ClusterSettingNameContainerInsights && aws.ToString(s.Value) == "disabled"
+	}))
+	cluster.CapacityProviders = orAbsent(cluster.CapacityProviders)
+	cluster.DefaultCapacityProviderStrategy = orAbsent(cluster.DefaultCapacityProviderStrategy)
+	if spec.ShapeTree(cluster.Configuration) == nil {
+		cluster.Configuration = nil
+	}
+	return cluster
+}
+
 // Diff lists the steps from live to want.
 func (c *Clusters) Diff(live liveCluster, want spec.ECSCluster, changes reconcile.Changes) ([]reconcile.Step, error) {
 	steps := reconcile.Steps{For: want.ID()}

@@ -111,6 +111,67 @@ func (t TaskDefinitions) Normal(definition spec.ECSTaskDefinition) (map[string]a
 	return tree, nil
 }
 
+// Brief leaves out what ECS answers where nothing is given. Which container is
+// essential is said, since not every one has to be.
+func (t TaskDefinitions) Brief(definition spec.ECSTaskDefinition) spec.ECSTaskDefinition {
+	none(&definition.EnableFaultInjection, false)
+	if p := definition.RuntimePlatform; p != nil && p.OperatingSystemFamily == types.OSFamilyLinux && p.CpuArchitecture == types.CPUArchitectureX8664 {
+		definition.RuntimePlatform = nil
+	}
+	definition.RequiresCompatibilities = orAbsent(definition.RequiresCompatibilities)
+	definition.PlacementConstraints = orAbsent(definition.PlacementConstraints)
+	definition.Volumes = orAbsent(definition.Volumes)
+	definition.ContainerDefinitions = slices.Clone(definition.ContainerDefinitions)
+	for i := range definition.ContainerDefinitions {
+		briefContainer(&definition.ContainerDefinitions[i], definition.NetworkMode)
+	}
+	return definition
+}
+
+// briefContainer is the opposite of what defaults fills in.
+func briefContainer(c *types.ContainerDefinition, networkMode string) {
+	for _, flag := range []**bool{&c.DisableNetworking, &c.Interactive, &c.Privileged, &c.PseudoTerminal, &c.ReadonlyRootFilesystem} {
+		none(flag, false)
+	}
+	if c.VersionConsistency == types.VersionConsistencyEnabled {
+		c.VersionConsistency = ""
+	}
+	if c.HealthCheck != nil {
+		h := *c.HealthCheck
+		none(&h.Interval, 30)
+		none(&h.Timeout, 5)
+		none(&h.Retries, 3)
+		none(&h.StartPeriod, 0)
+		c.HealthCheck = &h
+	}
+	c.PortMappings = slices.Clone(c.PortMappings)
+	for i := range c.PortMappings {
+		p := &c.PortMappings[i]
+		if p.Protocol == types.TransportProtocolTcp {
+			p.Protocol = ""
+		}
+		none(&p.HostPort, 0)
+		if networkMode == string(types.NetworkModeAwsvpc) || networkMode == string(types.NetworkModeHost) {
+			none(&p.HostPort, aws.ToInt32(p.ContainerPort))
+		}
+	}
+	c.MountPoints = slices.Clone(c.MountPoints)
+	for i := range c.MountPoints {
+		none(&c.MountPoints[i].ReadOnly, false)
+	}
+	c.VolumesFrom = slices.Clone(c.VolumesFrom)
+	for i := range c.VolumesFrom {
+		none(&c.VolumesFrom[i].ReadOnly, false)
+	}
+}
+
+// none takes a value away that is the default.
+func none[T comparable](value **T, byDefault T) {
+	if *value != nil && **value == byDefault {
+		*value = nil
+	}
+}
+
 // content is what ECS keeps of a task definition, under the API's names.
 func content(definition spec.ECSTaskDefinition) map[string]any {
 	tree := spec.Tree(definition)

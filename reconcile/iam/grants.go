@@ -28,6 +28,23 @@ type grants struct {
 	groups   []string // by name; a user's only
 }
 
+// brief leaves out what is empty.
+func (g grants) brief() grants {
+	if aws.ToString(g.boundary) == "" {
+		g.boundary = nil
+	}
+	if len(g.attached) == 0 {
+		g.attached = nil
+	}
+	if len(g.inline) == 0 {
+		g.inline = nil
+	}
+	if len(g.groups) == 0 {
+		g.groups = nil
+	}
+	return g
+}
+
 // grantCalls are the writes of a user, a role or a group.
 type grantCalls struct {
 	kind           string // User, Role, Group: how IAM's calls end

@@ -92,6 +92,13 @@ func groupGrants(g spec.IAMGroup) grants {
 	return grants{attached: g.Policies, inline: g.InlinePolicies}
 }
 
+// Brief leaves out what a new group has.
+func (g Groups) Brief(group spec.IAMGroup) spec.IAMGroup {
+	granted := groupGrants(group).brief()
+	group.Path, group.Policies, group.InlinePolicies = briefPath(group.Path), granted.attached, granted.inline
+	return group
+}
+
 // Diff lists the steps from live to want. A group has no tags, so that there is
 // no telling whose it is: what is there is taken as it is, and kept.
 func (g Groups) Diff(live liveGroup, want spec.IAMGroup, c reconcile.Changes) ([]reconcile.Step, error) {

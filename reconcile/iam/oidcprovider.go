@@ -83,6 +83,12 @@ func (p OIDCProviders) Normal(provider spec.IAMOIDCProvider) (map[string]any, er
 	return tree, nil
 }
 
+// Brief leaves out the thumbprints, which IAM finds out where none are given.
+func (p OIDCProviders) Brief(provider spec.IAMOIDCProvider) spec.IAMOIDCProvider {
+	provider.ThumbprintList = nil
+	return provider
+}
+
 // Diff lists the steps from live to want.
 func (p OIDCProviders) Diff(live liveOIDCProvider, want spec.IAMOIDCProvider, c reconcile.Changes) ([]reconcile.Step, error) {
 	steps := reconcile.Steps{For: want.ID()}

@@ -150,6 +150,26 @@ func (p Policies) Normal(managed spec.IAMPolicy) (map[string]any, error) {
 	return tree, policy.Normal(tree, "document")
 }
 
+// Brief leaves out what a policy has of which only its document is given.
+func (p Policies) Brief(managed spec.IAMPolicy) spec.IAMPolicy {
+	managed.Path, managed.Description = briefPath(managed.Path), briefText(managed.Description)
+	return managed
+}
+
+func briefPath(path string) string {
+	if path == "/" {
+		return ""
+	}
+	return path
+}
+
+func briefText(text *string) *string {
+	if aws.ToString(text) == "" {
+		return nil
+	}
+	return text
+}
+
 // Diff lists the steps from live to want.
 func (p Policies) Diff(live livePolicy, want spec.IAMPolicy, c reconcile.Changes) ([]reconcile.Step, error) {
 	steps := reconcile.Steps{For: want.ID()}

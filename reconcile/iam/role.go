@@ -119,6 +119,21 @@ func roleGrants(r spec.IAMRole) grants {
 	return grants{boundary: r.PermissionsBoundary, attached: r.Policies, inline: r.InlinePolicies}
 }
 
+// defaultSession is how long a session of a role may be, in seconds, unless it
+// says otherwise.
+const defaultSession = 3600
+
+// Brief leaves out what a new role has.
+func (r Roles) Brief(role spec.IAMRole) spec.IAMRole {
+	role.Path, role.Description = briefPath(role.Path), briefText(role.Description)
+	if aws.ToInt32(role.MaxSessionDuration) == defaultSession {
+		role.MaxSessionDuration = nil
+	}
+	g := roleGrants(role).brief()
+	role.PermissionsBoundary, role.Policies, role.InlinePolicies = g.boundary, g.attached, g.inline
+	return role
+}
+
 // Diff lists the steps from live to want.
 func (r Roles) Diff(live liveRole, want spec.IAMRole, c reconcile.Changes) ([]reconcile.Step, error) {
 	steps := reconcile.Steps{For: want.ID()}

@@ -124,6 +124,14 @@ func userGrants(u spec.IAMUser) grants {
 	return grants{boundary: u.PermissionsBoundary, attached: u.Policies, inline: u.InlinePolicies, groups: u.Groups}
 }
 
+// Brief leaves out what a new user has.
+func (u Users) Brief(user spec.IAMUser) spec.IAMUser {
+	g := userGrants(user).brief()
+	user.Path, user.PermissionsBoundary = briefPath(user.Path), g.boundary
+	user.Policies, user.InlinePolicies, user.Groups = g.attached, g.inline, g.groups
+	return user
+}
+
 // Diff lists the steps from live to want.
 func (u Users) Diff(live liveUser, want spec.IAMUser, c reconcile.Changes) ([]reconcile.Step, error) {
 	steps := reconcile.Steps{For: want.ID()}

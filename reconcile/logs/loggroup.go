@@ -129,6 +129,23 @@ func (g LogGroups) Normal(group spec.LogsLogGroup) (map[string]any, error) {
 	return tree, nil
 }
 
+// Brief leaves out what a new log group has.
+func (g LogGroups) Brief(group spec.LogsLogGroup) spec.LogsLogGroup {
+	if aws.ToInt32(group.RetentionInDays) == 0 || group.LogGroupClass == delivery {
+		group.RetentionInDays = nil
+	}
+	if aws.ToString(group.KMSKeyID) == "" {
+		group.KMSKeyID = nil
+	}
+	if group.LogGroupClass == string(types.LogGroupClassStandard) {
+		group.LogGroupClass = ""
+	}
+	if !aws.ToBool(group.DeletionProtectionEnabled) {
+		group.DeletionProtectionEnabled = nil
+	}
+	return group
+}
+
 // Diff lists the steps from live to want.
 func (g LogGroups) Diff(live Live, want spec.LogsLogGroup, c reconcile.Changes) ([]reconcile.Step, error) {
 	steps := reconcile.Steps{For: want.ID()}

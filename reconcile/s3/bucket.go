@@ -254,6 +254,31 @@ func (b Buckets) Normal(bucket spec.S3Bucket) (map[string]any, error) {
 	return tree, policy.Normal(tree, "policy")
 }
 
+// Brief leaves out what a new bucket has: keys of S3's own, no public access and
+// no ACLs. Which types of encryption a new bucket blocks has changed over time.
+func (b Buckets) Brief(bucket spec.S3Bucket) spec.S3Bucket {
+	if e := bucket.Encryption; e != nil {
+		brief := *e
+		if !aws.ToBool(e.BucketKeyEnabled) {
+			brief.BucketKeyEnabled = nil
+		}
+		brief.BlockedEncryptionTypes = nil
+		bucket.Encryption = &brief
+		if e.SSEAlgorithm == string(types.ServerSideEncryptionAes256) && brief.BucketKeyEnabled == nil {
+			bucket.Encryption = nil
+		}
+	}
+	if p := bucket.PublicAccessBlock; p != nil && *p == (spec.S3PublicAccessBlock{
+		BlockPublicAcls: true, IgnorePublicAcls: true, BlockPublicPolicy: true, RestrictPublicBuckets: true,
+	}) {
+		bucket.PublicAccessBlock = nil
+	}
+	if bucket.ObjectOwnership == string(types.ObjectOwnershipBucketOwnerEnforced) {
+		bucket.ObjectOwnership = ""
+	}
+	return bucket
+}
+
 // Access is what the bucket's policy lets in by itself. Whether S3 blocks a
 // public one is not looked at.
 func (b Buckets) Access(live Live, want spec.S3Bucket) []string {
