@@ -20,6 +20,8 @@ func (d decoder) overlay(root, upper *node) {
 		base := root.field(f.key.text)
 		switch {
 		case f.key.text == "extends":
+		case f.key.text == "assumeRole": // an external id belongs to its role
+			root.set(f)
 		case base == nil:
 			root.set(f)
 		case f.value.isNull():

@@ -45,6 +45,7 @@ func readTop(root *node, id Identity, d decoder) *Spec {
 	s.Region = d.region(root, id.Region)
 	s.Partition = cmp.Or(id.Partition, partitionOf(s.Region).id)
 	d.limits(root.field("limits"), &s.Limits)
+	s.AssumeRole = d.assumeRole(root)
 	if n := root.field("ignoreTags"); n != nil {
 		d.decode(n, reflect.ValueOf(&s.IgnoreTags).Elem(), "ignoreTags", nil)
 		for i, glob := range s.IgnoreTags {

@@ -30,6 +30,10 @@ type Spec struct {
 	IgnoreTags []string `yaml:"ignoreTags"` // globs over tag keys of others, which are left alone
 	Limits     Limits   `yaml:"limits"`     // what a run may do at most; over it nothing is written
 
+	// AssumeRole is the role that a run takes on for this stack; left out: the
+	// run's own credentials.
+	AssumeRole AssumeRole `yaml:"assumeRole"`
+
 	S3      S3       `yaml:"s3"`
 	Logs    Logs     `yaml:"logs"`
 	ECR     ECR      `yaml:"ecr"`
@@ -47,6 +51,12 @@ func (s *Spec) Stack() string { return s.Project + "/" + s.Environment }
 type Limits struct {
 	Changes  *int32 `yaml:"changes"`  // resources with anything to do
 	Removals *int32 `yaml:"removals"` // things that are taken away in AWS
+}
+
+// AssumeRole is a role, usually of another account.
+type AssumeRole struct {
+	RoleARN    string `yaml:"roleArn" required:"true"` // the role's ARN
+	ExternalID string `yaml:"externalId"`              // what the role's trust policy wants as sts:ExternalId; left out: nothing is sent
 }
 
 type (

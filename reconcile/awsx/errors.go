@@ -69,6 +69,9 @@ func (e *CredentialsError) explain() (why, way string) {
 		return "credential_process of profile " + e.profile.Profile + " failed: " + oneLine(e.Err),
 			"run its command by hand to see why; it stands in the shared aws configuration"
 	}
+	if assume, ok := errors.AsType[*AssumeError](e.Err); ok {
+		return "the role " + assume.Role + " could not be assumed: " + oneLine(assume.Err), "check assumeRole in the spec, that the caller may do sts:AssumeRole, and that the role's trust policy lets it in"
+	}
 	if name, ok := signsOn(&e.profile); ok {
 		why = "the sign-in to SSO has expired or is not valid"
 		switch invalid, ok := errors.AsType[*ssocreds.InvalidTokenError](e.Err); {
@@ -86,6 +89,15 @@ func (e *CredentialsError) explain() (why, way string) {
 	}
 	return why, "name a profile (--profile or AWS_PROFILE), sign in (aws sso login), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 }
+
+// An AssumeError says that a role could not be taken on.
+type AssumeError struct {
+	Role string
+	Err  error
+}
+
+func (e *AssumeError) Error() string { return "assume " + e.Role + ": " + e.Err.Error() }
+func (e *AssumeError) Unwrap() error { return e.Err }
 
 // signsOn names the profile that has to sign in to SSO: the one at hand, or
 // one that it takes its credentials from.

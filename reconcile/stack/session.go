@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	awsecr "github.com/aws/aws-sdk-go-v2/service/ecr"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -51,19 +52,15 @@ type Options struct {
 }
 
 // A Session lives as long as the process: it holds the credentials, who they
-// belong to, and the clients with the pace that AWS asks of them. Stacks of one
-// account share them. What belongs to one look is a [Stack]'s. A session may be
-// used from several goroutines at once.
+// belong to, and the clients with the pace that AWS asks of them. Stacks that use
+// the same credentials share them. What belongs to one look is a [Stack]'s. A
+// session may be used from several goroutines at once.
 type Session struct {
 	o     Options
 	clock *awsx.Clock
-	gate  *awsx.Gate
 
-	mu     sync.Mutex
-	places map[string]*place // by region
-
-	asking sync.Mutex // one question about the caller at a time
-	who    arn.ARN    // the answer, once there is one
+	mu       sync.Mutex
+	accounts map[spec.AssumeRole]*account
 }
 
 // NewSession makes a session. It asks nobody yet.
@@ -77,8 +74,32 @@ func NewSession(o Options) *Session {
 	if o.Rand == nil {
 		o.Rand = rand.Reader
 	}
-	clock := awsx.NewClock(o.Now)
-	return &Session{o: o, clock: clock, gate: awsx.NewGate(o.AWS, clock), places: map[string]*place{}}
+	return &Session{o: o, clock: awsx.NewClock(o.Now), accounts: map[spec.AssumeRole]*account{}}
+}
+
+// account is what a role's credentials open, or the session's own for the zero
+// value. The gate is its own: what throttles one account slows no other.
+func (s *Session) account(role spec.AssumeRole) *account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.accounts[role]
+	if !ok {
+		a = &account{o: s.o.AWS, gate: awsx.NewGate(s.o.AWS, s.clock), places: map[string]*place{}}
+		s.accounts[role] = a
+	}
+	return a
+}
+
+// An account is what stacks with the same credentials have in common.
+type account struct {
+	o    awsx.Options
+	gate *awsx.Gate
+
+	mu     sync.Mutex
+	places map[string]*place // by region
+
+	asking sync.Mutex // one question about the caller at a time
+	who    arn.ARN    // the answer, once there is one
 }
 
 // A place is a region of the session's account, with a client for each service.
@@ -95,21 +116,16 @@ type place struct {
 
 // at is where a spec of a region has its resources: the session's own region
 // wins, and "" is the one that the SDK's chain decides on.
-func (s *Session) at(ctx context.Context, region string) (*place, error) {
-	region = cmp.Or(s.o.AWS.Region, region)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p, ok := s.places[region]; ok {
+func (a *account) at(ctx context.Context, region string) (*place, error) {
+	region = cmp.Or(a.o.Region, region)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p, ok := a.places[region]; ok {
 		return p, nil
 	}
-	o := s.o.AWS
+	o := a.o
 	o.Region = region
-	for _, p := range s.places {
-		// One set of credentials serves every region, and is renewed once.
-		o.Credentials = p.cfg.Credentials
-		break
-	}
-	cfg, err := awsx.Config(ctx, o, s.gate)
+	cfg, err := awsx.Config(ctx, o, a.gate)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +153,39 @@ func (s *Session) at(ctx context.Context, region string) (*place, error) {
 		ecs:     awsecs.NewFromConfig(cfg),
 		tagging: resourcegroupstaggingapi.NewFromConfig(cfg),
 	}
-	s.places[region] = p
+	a.places[region] = p
+	// One set of credentials serves every region, and is renewed once.
+	a.o.Credentials = cfg.Credentials
 	return p, nil
+}
+
+// assume has an account's credentials be those of a role, which the session's
+// own take on.
+func (s *Session) assume(ctx context.Context, a *account, role spec.AssumeRole, region string) error {
+	own, err := s.account(spec.AssumeRole{}).at(ctx, region)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.o.Credentials != nil && len(a.places) > 0 {
+		return nil
+	}
+	a.o.Profile = ""
+	assumed := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(own.cfg), role.RoleARN, func(o *stscreds.AssumeRoleOptions) {
+		o.RoleSessionName = "churn-reconcile"
+		if role.ExternalID != "" {
+			o.ExternalID = aws.String(role.ExternalID)
+		}
+	})
+	a.o.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		creds, err := assumed.Retrieve(ctx)
+		if err != nil {
+			err = &awsx.AssumeError{Role: role.RoleARN, Err: err}
+		}
+		return creds, err
+	}))
+	return nil
 }
 
 // oneName leaves S3 Control's endpoint as it is given. AWS's own has the account
@@ -154,17 +201,17 @@ func (n oneName) ResolveEndpoint(context.Context, s3control.EndpointParameters) 
 	return smithyendpoints.Endpoint{URI: *uri}, nil
 }
 
-// caller is whose credentials the session has. It is asked until there is an
+// caller is whose credentials these are. It is asked until there is an
 // answer, and not again.
-func (s *Session) caller(ctx context.Context, at *place) (arn.ARN, error) {
-	s.asking.Lock()
-	defer s.asking.Unlock()
-	if s.who != (arn.ARN{}) {
-		return s.who, nil
+func (a *account) caller(ctx context.Context, at *place) (arn.ARN, error) {
+	a.asking.Lock()
+	defer a.asking.Unlock()
+	if a.who != (arn.ARN{}) {
+		return a.who, nil
 	}
 	who, err := whoami(ctx, at.cfg)
 	if err == nil {
-		s.who = who
+		a.who = who
 	}
 	return who, err
 }
@@ -199,7 +246,7 @@ const SandboxSuffix = ".sandbox"
 
 // keySinks prepares what access keys need beside IAM. An address of GitHub's
 // API that no token may be sent to is an error before the first call.
-func (s *Session) keySinks(cfg aws.Config, file *spec.File, rotate func(user string) bool) (iam.Keys, error) {
+func (s *Session) keySinks(cfg aws.Config, users []spec.IAMUser, rotate func(user string) bool) (iam.Keys, error) {
 	o := s.o
 	github := &sink.GitHub{
 		URL: o.GitHubURL, Token: o.GitHubToken, Pause: o.Pause,
@@ -223,11 +270,7 @@ func (s *Session) keySinks(cfg aws.Config, file *spec.File, rotate func(user str
 	if o.Sandbox {
 		keys.Files.Suffix = SandboxSuffix
 	}
-	preview, err := file.Preview()
-	if err != nil {
-		return iam.Keys{}, err
-	}
-	for _, user := range preview.IAM.Users {
+	for _, user := range users {
 		if user.AccessKey == nil {
 			continue
 		}

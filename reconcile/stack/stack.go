@@ -56,11 +56,21 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 	if err != nil {
 		return nil, err
 	}
-	at, err := s.at(ctx, file.Region())
+	preview, err := file.Preview()
 	if err != nil {
 		return nil, err
 	}
-	keys, err := s.keySinks(at.cfg, file, look.Rotate)
+	account := s.account(preview.AssumeRole)
+	if preview.AssumeRole != (spec.AssumeRole{}) {
+		if err := s.assume(ctx, account, preview.AssumeRole, file.Region()); err != nil {
+			return nil, err
+		}
+	}
+	at, err := account.at(ctx, file.Region())
+	if err != nil {
+		return nil, err
+	}
+	keys, err := s.keySinks(at.cfg, preview.IAM.Users, look.Rotate)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +78,7 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 	st := &Stack{}
 	identity := spec.Identity{Region: at.cfg.Region}
 	if file.Account() == "" {
-		who, err := s.caller(ctx, at)
+		who, err := account.caller(ctx, at)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +90,7 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 	}
 	st.verify = func() error { return nil }
 	if file.Account() != "" {
-		st.verify = verify(func() (arn.ARN, error) { return s.caller(ctx, at) }, st.Spec)
+		st.verify = verify(func() (arn.ARN, error) { return account.caller(ctx, at) }, st.Spec)
 	}
 	st.marked = sync.OnceValues(func() ([]string, error) { return marked(ctx, at.cfg, st.Spec) })
 

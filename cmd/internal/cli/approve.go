@@ -96,19 +96,22 @@ func (f *permitFlags) permit(look *reconcile.Run, approval *reconcile.Approval, 
 // confirm asks before the first run of a stack in an account that the spec does
 // not name, where there is somebody to ask: credentials of another account
 // would make everything there.
-func (s *session) confirm(env Env, look *reconcile.Run, progress *view.Progress) error {
+func (r *runner) confirm(ctx context.Context, st *stack.Stack, look *reconcile.Run) error {
+	env, progress := r.env, r.progress
 	pending := reconcile.Pending(look.Results())
-	if s.stack.Spec.AccountGiven || len(pending) == 0 || s.interrupted() ||
-		!isTerminal(env.Stdin) || !isTerminal(env.Stderr) || !s.stack.First(look) {
+	if st.Spec.AccountGiven || len(pending) == 0 || r.process.interrupted() ||
+		!isTerminal(env.Stdin) || !isTerminal(env.Stderr) || !st.First(look) {
 		return nil
 	}
+	r.asking.Lock()
+	defer r.asking.Unlock()
 	counts := map[reconcile.Action]int{}
 	for _, c := range pending {
 		counts[c.Action]++
 	}
 	progress.Hide()
 	defer progress.Show()
-	of := s.stack.Spec
+	of := st.Spec
 	fmt.Fprintf(env.Stderr, "%s", view.Printable(fmt.Sprintf(`This is the first run of %s in this account, which the spec does not name.
 
   account  %s
@@ -116,7 +119,7 @@ func (s *session) confirm(env Env, look *reconcile.Run, progress *view.Progress)
   caller   %s
   to do    %d to create, %d to update
 
-Go on? [y/N] `, of.Stack(), of.Account, of.Region, s.stack.Caller, counts[reconcile.Create], counts[reconcile.Update])))
+Go on? [y/N] `, of.Stack(), of.Account, of.Region, st.Caller, counts[reconcile.Create], counts[reconcile.Update])))
 
 	answer := make(chan string, 1)
 	go func() {
@@ -130,10 +133,10 @@ Go on? [y/N] `, of.Stack(), of.Account, of.Region, s.stack.Caller, counts[reconc
 			return nil
 		}
 		return errors.New("not confirmed: nothing was written")
-	case <-s.stop:
-		return s.explain(reconcile.ErrInterrupted)
-	case <-s.ctx.Done():
-		return fmt.Errorf("not confirmed: nothing was written: %w", context.Cause(s.ctx))
+	case <-r.process.stop:
+		return r.process.explain(reconcile.ErrInterrupted)
+	case <-ctx.Done():
+		return fmt.Errorf("not confirmed: nothing was written: %w", context.Cause(ctx))
 	}
 }
 

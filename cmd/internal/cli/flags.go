@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,11 +42,118 @@ func (f *specFlags) register(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
 }
 
-// resolve finds out which spec is meant.
+// paths are the specs that are meant, sorted, each once: of a folder its *.yaml,
+// of a glob what it matches. shard keeps every Nth of them.
+func (f *specFlags) paths(shard string) ([]string, error) {
+	if !f.several(shard) {
+		if err := f.resolve(); err != nil {
+			return nil, err
+		}
+		return []string{f.file}, nil
+	}
+	var all []string
+	for _, name := range f.files {
+		found, err := specsOf(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if shard == "" {
+		return all, nil
+	}
+	k, n, err := parseShard(shard, os.Getenv("JOB_COMPLETION_INDEX"))
+	if err != nil {
+		return nil, err
+	}
+	var kept []string
+	for i := k; i < len(all); i += n {
+		kept = append(kept, all[i])
+	}
+	return kept, nil
+}
+
+// several says whether the flags may name more than one spec.
+func (f *specFlags) several(shard string) bool {
+	return shard != "" || len(f.files) > 1 || len(f.files) == 1 && (isFolder(f.files[0]) || isGlob(f.files[0]))
+}
+
+func specsOf(name string) ([]string, error) {
+	switch {
+	case name == "":
+		return nil, errors.New("-f is given without a value")
+	case name == "-":
+		return nil, errors.New("-f -: standard input is one spec, and cannot stand beside others")
+	case isFolder(name):
+		found, _ := filepath.Glob(filepath.Join(globEscape(name), "*.yaml"))
+		if len(found) == 0 {
+			return nil, fmt.Errorf("-f %s: the folder has no *.yaml", name)
+		}
+		return found, nil
+	case isGlob(name):
+		found, err := filepath.Glob(name)
+		if err != nil {
+			return nil, fmt.Errorf("-f %s: %w", name, err)
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("-f %s matches no file", name)
+		}
+		return found, nil
+	}
+	return []string{name}, nil
+}
+
+func isFolder(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+// isGlob says that a name is a pattern. A file of that very name comes first.
+func isGlob(name string) bool {
+	_, err := os.Stat(name)
+	return err != nil && strings.ContainsAny(name, "*?[")
+}
+
+// globEscape makes a folder's name match nothing but itself.
+func globEscape(name string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
+}
+
+// parseShard reads K/N, and answers with K counted from 0. N alone leaves K to
+// the index that Kubernetes gives the pods of an Indexed Job, from 0 on.
+func parseShard(text, index string) (k, n int, err error) {
+	first, last, both := strings.Cut(text, "/")
+	if !both || first == "" {
+		if !both {
+			last = first
+		}
+		if index == "" {
+			return 0, 0, fmt.Errorf("--shard %s: K/N is wanted, as in 2/10; N alone needs JOB_COMPLETION_INDEX, which is not set", text)
+		}
+		if k, err = strconv.Atoi(index); err != nil || k < 0 {
+			return 0, 0, fmt.Errorf("JOB_COMPLETION_INDEX is %q: a number from 0 on is wanted", index)
+		}
+	} else if k, err = strconv.Atoi(first); err != nil {
+		return 0, 0, fmt.Errorf("--shard %s: K/N is wanted, as in 2/10", text)
+	} else {
+		k--
+	}
+	if n, err = strconv.Atoi(last); err != nil || n < 1 {
+		return 0, 0, fmt.Errorf("--shard %s: K/N is wanted, as in 2/10", text)
+	}
+	if k < 0 || k >= n {
+		return 0, 0, fmt.Errorf("--shard %s: shard %d of %d is none; the first is 1", text, k+1, n)
+	}
+	return k, n, nil
+}
+
+// resolve finds out which one spec is meant.
 func (f *specFlags) resolve() error {
 	switch {
 	case len(f.files) > 1:
-		return fmt.Errorf("-f is given %d times (%s): one run is about one spec", len(f.files), strings.Join(f.files, ", "))
+		return fmt.Errorf("-f is given %d times (%s): this command is about one spec", len(f.files), strings.Join(f.files, ", "))
 	case len(f.files) == 1 && f.files[0] == "":
 		return errors.New("-f is given without a value")
 	case len(f.files) == 1:
@@ -57,11 +166,17 @@ func (f *specFlags) resolve() error {
 	return nil
 }
 
-// load reads the spec and checks everything that needs no network.
+// load reads the one spec that is meant and checks everything that needs no
+// network.
 func (f *specFlags) load(env Env) (*spec.File, error) {
 	if err := f.resolve(); err != nil {
 		return nil, err
 	}
+	return f.read(env, f.file)
+}
+
+// read reads a spec and checks everything that needs no network.
+func (f *specFlags) read(env Env, path string) (*spec.File, error) {
 	vars := make(map[string]string, len(f.vars))
 	for _, v := range f.vars {
 		name, value, ok := strings.Cut(v, "=")
@@ -70,7 +185,7 @@ func (f *specFlags) load(env Env) (*spec.File, error) {
 		}
 		vars[name] = value
 	}
-	file, err := spec.Load(f.file, spec.Options{Vars: vars, Env: env.LookupEnv, Stdin: env.Stdin})
+	file, err := spec.Load(path, spec.Options{Vars: vars, Env: env.LookupEnv, Stdin: env.Stdin})
 	if err != nil {
 		return nil, err
 	}

@@ -73,12 +73,16 @@ func newOutputs(env Env) *cobra.Command {
 // readOutputs reads as much of AWS as the outputs speak of, which for most is
 // nothing.
 func readOutputs(ctx context.Context, env Env, aws awsFlags, log logFlags, file *spec.File, names []string) ([]reconcile.Output, error) {
-	session, err := open(ctx, env, aws, log.logger(env.Stderr), file, stack.Look{}, view.NewProgress(env.Stderr, view.ProgressOptions{}))
+	aws.warn(env.Stderr, file)
+	process, err := start(ctx, env, aws, log.logger(env.Stderr), file.Account(), view.NewProgress(env.Stderr, view.ProgressOptions{}))
 	if err != nil {
 		return nil, err
 	}
-	defer session.close()
-	st := session.stack
+	defer process.end()
+	st, err := process.open(process.ctx, file, stack.Look{})
+	if err != nil {
+		return nil, err
+	}
 
 	if len(names) == 1 {
 		if st.Spec.Outputs, err = named(st.Spec.Outputs, names[0]); err != nil {
@@ -92,12 +96,12 @@ func readOutputs(ctx context.Context, env Env, aws awsFlags, log logFlags, file 
 		}
 	}
 	asked := slices.DeleteFunc(slices.Clone(st.Resources), func(r reconcile.Resource) bool { return !speakOf[r.ID()] })
-	look := reconcile.Look(session.ctx, asked, reconcile.Options{Stop: session.stop, Pause: env.Pause})
+	look := reconcile.Look(process.ctx, asked, reconcile.Options{Stop: process.stop, Pause: env.Pause})
 	if err := st.Verify(); err != nil {
-		return nil, session.explain(err)
+		return nil, process.explain(err)
 	}
-	if session.interrupted() {
-		return nil, session.explain(reconcile.ErrInterrupted)
+	if process.interrupted() {
+		return nil, process.explain(reconcile.ErrInterrupted)
 	}
 	var errs []error
 	for _, res := range look.Results() {

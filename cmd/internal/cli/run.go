@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -43,6 +44,8 @@ type runFlags struct {
 	targets  []string
 	outputs  []string
 
+	shard string
+
 	failOnNewAccess bool
 }
 
@@ -68,6 +71,7 @@ func newRun(env Env) *cobra.Command {
 	f.register(cmd, env)
 	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only addresses that match `GLOB`, and what they need; repeatable")
 	cmd.Flags().BoolVar(&f.failOnNewAccess, "fail-on-new-access", false, "write nothing where a policy would allow more than the live one")
+	cmd.Flags().StringVar(&f.shard, "shard", "", "only every Nth of several specs, from the Kth on, as `K/N`; N alone takes K from JOB_COMPLETION_INDEX")
 	cmd.Flags().BoolVar(&version, "version", false, "print the version")
 	_ = cmd.RegisterFlagCompletionFunc("target", f.spec.complete(env, addresses))
 	return cmd
@@ -87,8 +91,11 @@ func (f *runFlags) register(cmd *cobra.Command, env Env) {
 // run looks, does what is to do unless it is a dry run, and reports. command is
 // how it was called, without its flags.
 func run(ctx context.Context, env Env, f runFlags, command []string, which stack.Look) error {
-	start := env.Now()
-	if err := errors.Join(f.spec.resolve(), f.aws.check(), f.log.check()); err != nil {
+	if err := errors.Join(f.aws.check(), f.log.check()); err != nil {
+		return err
+	}
+	paths, err := f.spec.paths(f.shard)
+	if err != nil {
 		return err
 	}
 	approval, err := f.permit.approval()
@@ -99,61 +106,37 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 	if err != nil {
 		return err
 	}
-	file, err := f.spec.load(env)
+	if f.spec.several(f.shard) {
+		if approval != nil {
+			return errors.New("--approved is about the plan of one stack: run one -f at a time with it")
+		}
+		return runAll(ctx, env, f, command, which, paths, sinks)
+	}
+	file, err := f.spec.read(env, paths[0])
 	if err != nil {
 		return err
 	}
-	if err := protect(sinks, f.spec.file, file, f.aws.sandbox); err != nil {
+	if err := protect(sinks, paths[0], file, f.aws.sandbox); err != nil {
 		return err
 	}
+	f.aws.warn(env.Stderr, file)
 
 	progress := newProgress(env, f.log)
 	defer progress.Stop()
-	var calls atomic.Int64
-	session, err := open(awsx.Counted(ctx, &calls), env, f.aws, f.log.logger(progress), file, which, progress)
+	process, err := start(ctx, env, f.aws, f.log.logger(progress), file.Account(), progress)
 	if err != nil {
 		return err
 	}
-	defer session.close()
-	if approval != nil {
-		if err := approval.Covers(session.stack.Scope()); err != nil {
-			return err
-		}
+	defer process.end()
+	r := &runner{
+		env: env, process: process, progress: progress, permit: f.permit, which: which,
+		failOnNewAccess: f.failOnNewAccess, ask: f.aws.sandbox == "", command: again(command, f.permit.given),
 	}
-
-	look := reconcile.Look(session.ctx, session.stack.Resources, reconcile.Options{
-		Stop: session.stop, Observer: progress, Pause: env.Pause,
-	})
-	if err := session.stack.Verify(); err != nil {
-		return session.explain(err)
-	}
-	// After an interrupt nothing is begun, and the report says what was read.
-	if err := session.stack.CheckAbsence(look); err != nil && !session.interrupted() {
-		return err
-	}
-	s := session.stack.Spec
-	digest := reconcile.Digest(session.stack.Scope(), reconcile.Pending(look.Results()))
-	refused := f.permit.permit(look, approval, session.stack)
-	if refused == nil && f.failOnNewAccess {
-		refused = look.RefuseNewAccess()
-	}
-	if refused == nil && !f.dryRun {
-		if !f.permit.yes && f.aws.sandbox == "" {
-			if err := session.confirm(env, look, progress); err != nil {
-				return err
-			}
-		}
-		look.Apply(session.ctx)
+	report, refused := r.reconcile(process.ctx, file, f.dryRun, approval, progress)
+	if report == nil {
+		return refused
 	}
 	progress.Stop()
-
-	report := &reconcile.Report{
-		Spec: s.File, Project: s.Project, Environment: s.Environment, Account: s.Account, Region: s.Region,
-		DryRun: f.dryRun, Interrupted: session.interrupted(),
-		Declared: len(s.IDs()), Results: look.Results(), Outputs: session.stack.Outputs(look),
-		Digest: digest, Command: again(command, f.permit.given),
-		Duration: env.Now().Sub(start), APICalls: int(calls.Load()),
-	}
 	if err := writeReports(env, f.log, sinks, report); err != nil {
 		return err
 	}
@@ -161,6 +144,68 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 		return refused
 	}
 	return status(report, f.detailed)
+}
+
+// A runner makes runs of one command.
+type runner struct {
+	env      Env
+	process  *process
+	progress *view.Progress
+	permit   permitFlags
+	which    stack.Look
+	command  string // makes the same plan once more
+
+	failOnNewAccess bool
+	ask             bool // before a first run, where somebody is there to be asked
+	asking          sync.Mutex
+}
+
+// reconcile makes one run of one stack. An error beside a report is why nothing
+// was written; without one, nothing can be said of the stack.
+func (r *runner) reconcile(ctx context.Context, file *spec.File, dryRun bool, approval *reconcile.Approval, observer reconcile.Observer) (*reconcile.Report, error) {
+	start := r.env.Now()
+	var calls atomic.Int64
+	ctx = awsx.Counted(ctx, &calls)
+	st, err := r.process.open(ctx, file, r.which)
+	if err != nil {
+		return nil, err
+	}
+	if approval != nil {
+		if err := approval.Covers(st.Scope()); err != nil {
+			return nil, err
+		}
+	}
+	look := reconcile.Look(ctx, st.Resources, reconcile.Options{
+		Stop: r.process.stop, Observer: observer, Pause: r.env.Pause,
+	})
+	if err := st.Verify(); err != nil {
+		return nil, r.process.explain(err)
+	}
+	// After an interrupt nothing is begun, and the report says what was read.
+	if err := st.CheckAbsence(look); err != nil && !r.process.interrupted() {
+		return nil, err
+	}
+	digest := reconcile.Digest(st.Scope(), reconcile.Pending(look.Results()))
+	refused := r.permit.permit(look, approval, st)
+	if refused == nil && r.failOnNewAccess {
+		refused = look.RefuseNewAccess()
+	}
+	if refused == nil && !dryRun {
+		if r.ask && !r.permit.yes {
+			if err := r.confirm(ctx, st, look); err != nil {
+				return nil, err
+			}
+		}
+		look.Apply(ctx)
+	}
+	s := st.Spec
+	return &reconcile.Report{
+		Spec: s.File, Project: s.Project, Environment: s.Environment, Account: s.Account, Region: s.Region,
+		DryRun: dryRun, Interrupted: r.process.interrupted(),
+		Declared: len(s.IDs()), Results: look.Results(), Outputs: st.Outputs(look),
+		Digest: digest, Command: r.command,
+		Duration: r.env.Now().Sub(start), APICalls: int(calls.Load()),
+	}, refused
 }
 
 // status is the exit code that a report deserves.
@@ -177,35 +222,34 @@ func status(r *reconcile.Report, detailed bool) error {
 	return nil
 }
 
-// A session is a stack that is open: with its endpoint, its limits and its
-// ear for interrupts.
-type session struct {
-	stack *stack.Stack
-	ctx   context.Context
-	stop  chan struct{} // closed by the first interrupt
-	ends  []func()
+// A process is what a command has open as long as it runs: its way to AWS, its
+// limits and its ear for interrupts.
+type process struct {
+	session *stack.Session
+	ctx     context.Context
+	stop    chan struct{} // closed by the first interrupt
+	ends    []func()
 }
 
-// open loads the AWS configuration and the stack. The first interrupt closes
-// stop, which lets calls in flight finish and starts no more; the second ends
-// ctx.
-func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec.File, which stack.Look, told *view.Progress) (*session, error) {
-	f.warn(env.Stderr, file)
-	s := &session{stop: make(chan struct{})}
+// start listens for interrupts and makes ready to ask AWS. The first interrupt
+// closes stop, which lets calls in flight finish and starts no more; the second
+// ends ctx. account is what a sandbox's own is to be, "" where that is open.
+func start(ctx context.Context, env Env, f awsFlags, log *slog.Logger, account string, progress *view.Progress) (*process, error) {
+	p := &process{stop: make(chan struct{})}
 	ctx, cancelTimeout := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("the run's limit of %s (--timeout) is over", f.timeout))
-	s.ends = append(s.ends, cancelTimeout)
+	p.ends = append(p.ends, cancelTimeout)
 	ctx, cancel := context.WithCancelCause(ctx)
-	s.ends = append(s.ends, func() { cancel(nil) })
-	s.ctx = ctx
+	p.ends = append(p.ends, func() { cancel(nil) })
+	p.ctx = ctx
 
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	s.ends = append(s.ends, func() { signal.Stop(signals) })
+	p.ends = append(p.ends, func() { signal.Stop(signals) })
 	go func() {
 		select {
 		case <-signals:
-			close(s.stop)
-			fmt.Fprintln(told, "Interrupted: calls in flight are let finish, no more are started. Once more stops at once.")
+			close(p.stop)
+			fmt.Fprintln(progress, "Interrupted: calls in flight are let finish, no more are started. Once more stops at once.")
 		case <-ctx.Done():
 			return
 		}
@@ -217,7 +261,7 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 	}()
 
 	o := stack.Options{AWS: f.options(env, log), Pause: env.Pause, Now: env.Now}
-	o.AWS.Slowed = told.Slowed
+	o.AWS.Slowed = progress.Slowed
 	o.GitHubURL, _ = env.LookupEnv("GITHUB_API_URL")
 	if o.GitHubToken, _ = env.LookupEnv("GITHUB_TOKEN"); o.GitHubToken == "" {
 		o.GitHubToken, _ = env.LookupEnv("GH_TOKEN")
@@ -225,46 +269,53 @@ func open(ctx context.Context, env Env, f awsFlags, log *slog.Logger, file *spec
 	o.AllowGitHub = f.allowGitHub
 	if f.sandbox != "" {
 		o.Sandbox = true
-		url, end, err := embed(f.sandbox, file.Account())
+		url, end, err := embed(f.sandbox, account)
 		if err != nil {
-			s.close()
+			p.end()
 			return nil, err
 		}
-		s.ends = append(s.ends, end)
+		p.ends = append(p.ends, end)
 		o.AWS.EndpointURL = url
 		o.AWS.Credentials = credentials.NewStaticCredentialsProvider("sandbox", "sandbox", "")
 		o.AWS.Profile = ""
 	}
-	stopped, done := reconcile.UntilStopped(ctx, s.stop)
-	s.ends = append(s.ends, done)
-	var err error
-	if s.stack, err = stack.NewSession(o).Open(stopped, file, which); err != nil {
-		s.close()
-		return nil, s.explain(err)
+	p.session = stack.NewSession(o)
+	return p, nil
+}
+
+// open makes ready one look at a stack. An interrupt cuts it short.
+func (p *process) open(ctx context.Context, file *spec.File, which stack.Look) (*stack.Stack, error) {
+	// Who is calling may be told after open is through, so that this ends with
+	// the process.
+	stopped, done := reconcile.UntilStopped(ctx, p.stop)
+	context.AfterFunc(p.ctx, done)
+	st, err := p.session.Open(stopped, file, which)
+	if err != nil {
+		return nil, p.explain(err)
 	}
-	return s, nil
+	return st, nil
 }
 
 // explain puts an interrupt in the place of the errors that it leads to before
 // anything is written.
-func (s *session) explain(err error) error {
-	if s.interrupted() {
+func (p *process) explain(err error) error {
+	if p.interrupted() {
 		return &exitStatus{exitInterrupted, fmt.Errorf("%w: nothing was written", reconcile.ErrInterrupted)}
 	}
 	return err
 }
 
-func (s *session) interrupted() bool {
+func (p *process) interrupted() bool {
 	select {
-	case <-s.stop:
+	case <-p.stop:
 		return true
 	default:
 		return false
 	}
 }
 
-func (s *session) close() {
-	for _, end := range slices.Backward(s.ends) {
+func (p *process) end() {
+	for _, end := range slices.Backward(p.ends) {
 		end()
 	}
 }
@@ -341,24 +392,25 @@ func parseReportSinks(values []string) ([]reportSink, error) {
 }
 
 func writeReports(env Env, f logFlags, sinks []reportSink, r *reconcile.Report) error {
+	return writeEach(env, f, sinks, formats{
+		"json":     func(w io.Writer, _ view.TextOptions) error { return view.JSON(w, r) },
+		"markdown": func(w io.Writer, _ view.TextOptions) error { return view.Markdown(w, r) },
+		"text":     func(w io.Writer, o view.TextOptions) error { return view.Text(w, r, o) },
+	})
+}
+
+// formats write a result, by the name of the format.
+type formats map[string]func(io.Writer, view.TextOptions) error
+
+func writeEach(env Env, f logFlags, sinks []reportSink, formats formats) error {
 	var errs []error
 	for _, s := range sinks {
-		var b strings.Builder
-		var err error
-		width := 0
+		o := view.TextOptions{Color: s.path == "" && f.colorful(env), Verbose: f.verbose, Quiet: f.quiet}
 		if s.path == "" {
-			width = columns(env.Stdout)
+			o.Width = columns(env.Stdout)
 		}
-		switch s.format {
-		case "json":
-			err = view.JSON(&b, r)
-		case "markdown":
-			err = view.Markdown(&b, r)
-		default:
-			err = view.Text(&b, r, view.TextOptions{
-				Color: s.path == "" && f.colorful(env), Verbose: f.verbose, Quiet: f.quiet, Width: width,
-			})
-		}
+		var b strings.Builder
+		err := formats[s.format](&b, o)
 		if err == nil && s.path == "" {
 			_, err = io.WriteString(env.Stdout, b.String())
 		} else if err == nil {

@@ -63,6 +63,15 @@ type jsonOutput struct {
 
 // JSON writes the report as one JSON document, for programs.
 func JSON(w io.Writer, r *reconcile.Report) error {
+	text, err := encode(jsonOf(r), "  ")
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, text+"\n")
+	return err
+}
+
+func jsonOf(r *reconcile.Report) jsonReport {
 	report := jsonReport{
 		FormatVersion: formatVersion,
 		Spec:          r.Spec,
@@ -101,10 +110,5 @@ func JSON(w io.Writer, r *reconcile.Report) error {
 	for _, o := range r.Outputs {
 		report.Outputs[o.Name] = jsonOutput{o.Value, o.Sensitive}
 	}
-	text, err := encode(report, "  ")
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(w, text+"\n")
-	return err
+	return report
 }

@@ -47,6 +47,7 @@ type Progress struct {
 }
 
 type flight struct {
+	stack string // "" where there is one only
 	id    spec.ID
 	what  string
 	since time.Time
@@ -85,27 +86,67 @@ func NewProgress(w io.Writer, o ProgressOptions) *Progress {
 }
 
 // Looking says how many resources are about to be read.
-func (p *Progress) Looking(total int) {
-	p.redraw(func() { p.total = total })
-}
+func (p *Progress) Looking(total int) { p.Of("").Looking(total) }
 
 // Looked says that one of them was.
-func (p *Progress) Looked(spec.ID) {
-	p.redraw(func() { p.looked++ })
-}
+func (p *Progress) Looked(id spec.ID) { p.Of("").Looked(id) }
 
 // Started says that work on a resource goes on, and with which API call.
-func (p *Progress) Started(id spec.ID, call string) {
+func (p *Progress) Started(id spec.ID, call string) { p.Of("").Started(id, call) }
+
+// Finished says that a resource is through.
+func (p *Progress) Finished(res reconcile.Result) { p.Of("").Finished(res) }
+
+// Of is the part of the progress that is about one of several stacks.
+func (p *Progress) Of(stack string) reconcile.Observer { return stackProgress{p, stack} }
+
+type stackProgress struct {
+	p     *Progress
+	stack string
+}
+
+func (s stackProgress) Looking(total int) { s.p.redraw(func() { s.p.total += total }) }
+
+func (s stackProgress) Looked(spec.ID) { s.p.redraw(func() { s.p.looked++ }) }
+
+func (s stackProgress) Started(id spec.ID, call string) {
+	p := s.p
 	if !p.o.Terminal {
 		return
 	}
 	p.redraw(func() {
-		if i := p.find(id); i >= 0 {
+		if i := p.find(s.stack, id); i >= 0 {
 			p.flying[i].what = call
 			return
 		}
-		p.flying = append(p.flying, flight{id, call, p.o.Now()})
+		p.flying = append(p.flying, flight{s.stack, id, call, p.o.Now()})
 	})
+}
+
+func (s stackProgress) Finished(res reconcile.Result) {
+	p := s.p
+	if p.o.Terminal {
+		p.redraw(func() {
+			p.finished++
+			if i := p.find(s.stack, res.ID); i >= 0 {
+				p.flying = slices.Delete(p.flying, i, i+1)
+			}
+		})
+		return
+	}
+	if text := outcome(res); text != "" {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		fmt.Fprintf(p.w, "%s: %s\n", labelled(s.stack, res.ID), text)
+	}
+}
+
+// labelled names a resource, behind its stack where there are several.
+func labelled(stack string, id spec.ID) string {
+	if stack == "" {
+		return printable(id.String())
+	}
+	return printable(stack + ": " + id.String())
 }
 
 // Slowed says that AWS asks for fewer calls of a service, and how many a second
@@ -123,24 +164,6 @@ func (p *Progress) Slowed(service string, perSecond float64) {
 		}
 		p.slow = slices.Insert(p.slow, i, now)
 	})
-}
-
-// Finished says that a resource is through.
-func (p *Progress) Finished(res reconcile.Result) {
-	if p.o.Terminal {
-		p.redraw(func() {
-			p.finished++
-			if i := p.find(res.ID); i >= 0 {
-				p.flying = slices.Delete(p.flying, i, i+1)
-			}
-		})
-		return
-	}
-	if text := outcome(res); text != "" {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		fmt.Fprintf(p.w, "%s: %s\n", printable(res.ID.String()), text)
-	}
 }
 
 // Write puts whole lines, such as a log's, above the status area.
@@ -188,8 +211,8 @@ func outcome(res reconcile.Result) string {
 	return ""
 }
 
-func (p *Progress) find(id spec.ID) int {
-	return slices.IndexFunc(p.flying, func(f flight) bool { return f.id == id })
+func (p *Progress) find(stack string, id spec.ID) int {
+	return slices.IndexFunc(p.flying, func(f flight) bool { return f.stack == stack && f.id == id })
 }
 
 func (p *Progress) redraw(change func()) {
@@ -218,7 +241,7 @@ func (p *Progress) draw() string {
 	var lines []string
 	for _, f := range p.flying[:min(len(p.flying), maxInFlight)] {
 		lines = append(lines, fmt.Sprintf("  %s  %s  %ds",
-			printable(f.id.String()), printable(f.what), int(p.o.Now().Sub(f.since).Seconds())))
+			labelled(f.stack, f.id), printable(f.what), int(p.o.Now().Sub(f.since).Seconds())))
 	}
 	for _, s := range p.slow {
 		if p.o.Now().Sub(s.since) < slowFor {
