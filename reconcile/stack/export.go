@@ -16,11 +16,12 @@ import (
 // Account is the session's account, to export from. region is where to look
 // where neither the session nor the SDK's chain says so.
 func (s *Session) Account(ctx context.Context, region string) (*export.Account, error) {
-	at, err := s.at(ctx, region)
+	own := s.account(spec.AssumeRole{})
+	at, err := own.at(ctx, region)
 	if err != nil {
 		return nil, err
 	}
-	who, err := s.caller(ctx, at)
+	who, err := own.caller(ctx, at)
 	if err != nil {
 		return nil, err
 	}
