@@ -24,6 +24,7 @@ type SecretsManagerAPI interface {
 	PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error)
 	UpdateSecret(context.Context, *secretsmanager.UpdateSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretOutput, error)
 	TagResource(context.Context, *secretsmanager.TagResourceInput, ...func(*secretsmanager.Options)) (*secretsmanager.TagResourceOutput, error)
+	DeleteSecret(context.Context, *secretsmanager.DeleteSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.DeleteSecretOutput, error)
 }
 
 var _ SecretsManagerAPI = (*secretsmanager.Client)(nil)
@@ -114,6 +115,40 @@ func (s *SecretsManager) Holds(ctx context.Context, id string, _ time.Time) (boo
 		return false, nil // somebody's text, in the place of a pair
 	}
 	return p.ID == id && p.Secret != "", nil
+}
+
+// recoveryDays is the longest that Secrets Manager keeps what was deleted.
+const recoveryDays = 30
+
+// Forget deletes the secret, which can be restored for 30 days. One without
+// the stack's mark is left alone, as is one that holds another pair by now.
+func (s *SecretsManager) Forget(ctx context.Context, id string) error {
+	out, err := s.API.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &s.Name})
+	if awsx.Code(err) == "ResourceNotFoundException" {
+		return nil
+	}
+	if err != nil {
+		return awsx.Clean(err)
+	}
+	marked := slices.ContainsFunc(out.Tags, func(t types.Tag) bool {
+		return aws.ToString(t.Key) == reconcile.Mark && aws.ToString(t.Value) == s.Tags.Stack
+	})
+	if out.DeletedDate != nil || !marked {
+		return nil
+	}
+	if held, err := s.Holds(ctx, id, time.Time{}); err != nil || !held {
+		return err
+	}
+	_, err = s.API.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: &s.Name, RecoveryWindowInDays: aws.Int64(recoveryDays)})
+	switch awsx.Code(err) {
+	case "ResourceNotFoundException", "InvalidRequestException":
+		// A lost answer, and the call was made again: the secret is marked for
+		// deletion.
+		if again, e := s.API.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &s.Name}); awsx.Code(e) == "ResourceNotFoundException" || e == nil && again.DeletedDate != nil {
+			return nil
+		}
+	}
+	return awsx.Clean(err)
 }
 
 // Deliver writes the pair as the secret's current value, and reads it back.
