@@ -214,6 +214,10 @@ func s3ObjectOperation(r *request) string {
 		return s3Verb(method) + "ObjectTagging"
 	case q.Has("acl"):
 		return s3Verb(method) + "ObjectAcl"
+	case q.Has("retention"):
+		return s3Verb(method) + "ObjectRetention"
+	case q.Has("legal-hold"):
+		return s3Verb(method) + "ObjectLegalHold"
 	case method == http.MethodHead:
 		return "HeadObject"
 	default:
@@ -262,6 +266,8 @@ func s3Action(r *request) string {
 		name = "GetBucketPublicAccessBlock"
 	case "PutPublicAccessBlock", "DeletePublicAccessBlock":
 		name = "PutBucketPublicAccessBlock"
+	case "GetObjectLockConfiguration", "PutObjectLockConfiguration":
+		name = strings.Replace(name, "Object", "BucketObject", 1)
 	case "GetBucketAbac", "PutBucketAbac":
 		name = strings.TrimSuffix(name, "Abac") + "ABAC"
 	case "DeleteBucketTagging":
