@@ -35,6 +35,10 @@ type Kind[S spec.Resource, F any] interface {
 	// Diff lists the steps from live to want, which is complete. An error says
 	// what cannot be changed, and what to do.
 	Diff(live Live[S, F], want S, changes Changes) ([]Step, error)
+
+	// Permissions are what IAM has to allow for the calls that the kind makes
+	// for want, whatever AWS has.
+	Permissions(want S) []Permission
 }
 
 // A Sharer is a kind of which several stacks may need the same resource. Where
@@ -68,6 +72,8 @@ type declared[S spec.Resource, F any] struct {
 func (d *declared[S, F]) ID() spec.ID { return d.want.ID() }
 
 func (d *declared[S, F]) Needs() []spec.ID { return d.want.Common().Needs }
+
+func (d *declared[S, F]) Permissions() []Permission { return d.kind.Permissions(d.want) }
 
 func (d *declared[S, F]) Plan(ctx context.Context) (Plan, error) {
 	live, err := d.kind.Describe(ctx, d.want, false)
@@ -192,7 +198,7 @@ type Steps struct {
 // the resource's address. What more there is to say of the step can be said of
 // the answer, which counts for nothing where there was no step.
 func (s *Steps) Add(call, does string, lines []Diff, do func(context.Context) error) *Step {
-	step := Step{Call: call, Action: call, Does: does + " " + s.For.String(), Diffs: lines, Do: do}
+	step := Step{Call: call, Does: does + " " + s.For.String(), Diffs: lines, Do: do}
 	if len(lines) == 0 {
 		return &step
 	}

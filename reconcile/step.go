@@ -19,11 +19,10 @@ type Diff struct {
 // A Step is a piece of the difference together with the one API call that
 // mends it. A dry run prints steps, a run does them.
 type Step struct {
-	Call   string // the operation: "s3:PutBucketEncryption"
-	Action string // what IAM calls it: "s3:PutEncryptionConfiguration"
-	Does   string // what errors say it does: "attach policy x to iam.role/y"
-	Diffs  []Diff
-	Do     func(context.Context) error
+	Call  string // the operation: "s3:PutBucketEncryption"
+	Does  string // what errors say it does: "attach policy x to iam.role/y"
+	Diffs []Diff
+	Do    func(context.Context) error
 
 	// Once marks a call that AWS carries out anew each time it is made. After
 	// an unclear answer its effect is looked for with patience before it is
@@ -52,4 +51,6 @@ type Resource interface {
 	// Plan reads AWS and says what is to do. It never writes. Asking again
 	// reads again.
 	Plan(context.Context) (Plan, error)
+	// Permissions are what IAM has to allow for its calls.
+	Permissions() []Permission
 }

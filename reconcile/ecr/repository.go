@@ -262,6 +262,45 @@ func (r *Repositories) Diff(live Live, want spec.ECRRepository, c reconcile.Chan
 	return steps.List, nil
 }
 
+// Permissions are what a repository's calls need.
+func (r *Repositories) Permissions(want spec.ECRRepository) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*r.env.ARN(want.ID(), "")}}
+	p.Read("ecr:DescribeRepositories", "ecr:ListTagsForResource")
+	p.Write("ecr:CreateRepository", "ecr:TagResource", "ecr:UntagResource")
+	p.Also(reconcile.Writing, "ecr:CreateRepository", "ecr:TagResource")
+	if want.ImageTagMutability != "" {
+		p.Write("ecr:PutImageTagMutability")
+	}
+	if want.ScanOnPush != nil {
+		p.Write("ecr:PutImageScanningConfiguration")
+	}
+	if want.LifecyclePolicy.Given() {
+		p.Read("ecr:GetLifecyclePolicy")
+		if want.LifecyclePolicy.Empty() {
+			p.Write("ecr:DeleteLifecyclePolicy")
+		} else {
+			p.Write("ecr:PutLifecyclePolicy")
+		}
+	}
+	if want.Policy.Given() {
+		p.Read("ecr:GetRepositoryPolicy")
+		if want.Policy.Empty() {
+			p.Write("ecr:DeleteRepositoryPolicy")
+		} else {
+			p.Write("ecr:SetRepositoryPolicy")
+		}
+	}
+	// ECR makes a grant for itself with the caller's rights.
+	// https://docs.aws.amazon.com/AmazonECR/latest/userguide/encryption-at-rest.html
+	if e := want.Encryption; e != nil && e.KMSKey != nil {
+		p.On = []string{*e.KMSKey}
+		for _, action := range []string{"kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"} {
+			p.Also(reconcile.Writing, "ecr:CreateRepository", action)
+		}
+	}
+	return p.List
+}
+
 // immutable refuses what ECR cannot change. A replacement would take the
 // images with it, so there is none.
 func immutable(encryption []reconcile.Diff) error {

@@ -210,6 +210,27 @@ func (c *Clusters) Diff(live liveCluster, want spec.ECSCluster, changes reconcil
 	return steps.List, nil
 }
 
+// Permissions are what a cluster's calls need.
+func (c *Clusters) Permissions(want spec.ECSCluster) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*c.env.ARN(want.ID(), "")}}
+	p.Read("ecs:DescribeClusters")
+	p.Write("ecs:CreateCluster", "ecs:TagResource", "ecs:UntagResource")
+	p.Also(reconcile.Writing, "ecs:CreateCluster", "ecs:TagResource")
+	if want.Settings != nil || want.Configuration != nil {
+		p.Write("ecs:UpdateCluster")
+	}
+	if want.CapacityProviders != nil || want.DefaultCapacityProviderStrategy != nil {
+		p.Write("ecs:PutClusterCapacityProviders")
+	}
+	// The first cluster of an account makes a role, with the caller's rights.
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles.html
+	p.On = []string{fmt.Sprintf("arn:%s:iam::%s:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS*", c.env.Partition, c.env.Account)}
+	p.Also(reconcile.Writing, "ecs:CreateCluster", "iam:CreateServiceLinkedRole").If = reconcile.Condition{
+		Operator: "StringEquals", Key: "iam:AWSServiceName", Values: []string{"ecs.amazonaws.com"},
+	}
+	return p.List
+}
+
 // linkedRoleBudget covers the first cluster of an account: ECS makes its
 // service-linked role then, and cannot assume it at once.
 const linkedRoleBudget = 2 * time.Minute

@@ -56,12 +56,13 @@ const maxKeys = 2
 //
 // The mark also keeps two runs from making a key each; see claim.
 type AccessKey struct {
-	api   AccessKeyAPI
-	env   reconcile.Env
-	user  string
-	base  func(context.Context) (liveUser, error)
-	sinks []sink.Sink
-	prove Prove
+	api     AccessKeyAPI
+	env     reconcile.Env
+	user    string
+	userARN string
+	base    func(context.Context) (liveUser, error)
+	sinks   []sink.Sink
+	prove   Prove
 
 	// terms.asOf stands still during a run, so that a run does not meet
 	// deadlines that it has set itself. terms.committed is what this run has
@@ -76,6 +77,20 @@ func (k *AccessKey) ID() spec.ID { return spec.ID{Kind: spec.AccessKey, Name: k.
 
 // Needs names the key's user.
 func (k *AccessKey) Needs() []spec.ID { return []spec.ID{{Kind: spec.User, Name: k.user}} }
+
+// Permissions are what the calls of the key and of its sinks need. IAM's
+// resource of all that is done to a key is its user.
+func (k *AccessKey) Permissions() []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{k.userARN}}
+	p.Read("iam:GetUser", "iam:ListAccessKeys", "iam:GetAccessKeyLastUsed")
+	p.Write("iam:CreateAccessKey", "iam:UpdateAccessKey", "iam:DeleteAccessKey", "iam:TagUser")
+	for _, s := range k.sinks {
+		if s, ok := s.(*sink.SecretsManager); ok {
+			p.List = append(p.List, s.Permissions(k.env)...)
+		}
+	}
+	return p.List
+}
 
 // Plan reads the user's keys and the record in its tags, and says what is to
 // do.

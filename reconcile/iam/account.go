@@ -36,7 +36,7 @@ type Keys struct {
 // read by the page, any other one by one.
 func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Keys) []reconcile.Resource {
 	read := oneByOne(api, env, want)
-	if len(want.Policies)+len(want.Roles)+len(want.Groups)+len(want.Users) > many {
+	if entities(want) > many {
 		read = byThePage(api, tagging, env, want)
 	}
 
@@ -67,7 +67,7 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 		}
 		to := sinks(keys, env, w)
 		all = append(all, &AccessKey{
-			api: api, env: env, user: w.Name, base: func(ctx context.Context) (liveUser, error) { return read.user(ctx, w.Name) },
+			api: api, env: env, user: w.Name, userARN: *env.ARN(w.ID(), w.Path), base: func(ctx context.Context) (liveUser, error) { return read.user(ctx, w.Name) },
 			claim: claims[w.Name], sinks: to, prove: keys.Prove,
 			terms: terms{
 				asOf: env.Now(), rotateAfter: w.AccessKey.RotateAfter, retireAfter: w.AccessKey.RetireAfter,

@@ -36,6 +36,10 @@ var _ TaggingAPI = (*tagging.Client)(nil)
 // thousand entities, whosever they are, and none says all.
 const many = 50
 
+func entities(want spec.IAM) int {
+	return len(want.Policies) + len(want.Roles) + len(want.Groups) + len(want.Users)
+}
+
 // byThePage is a reader whose first answer for each resource comes from
 // GetAccountAuthorizationDetails. That has no role's description or session
 // duration (ListRoles has), and no policy's description or tags (the tagging
@@ -281,6 +285,16 @@ func detailPolicy(detail types.ManagedPolicyDetail, tags map[string]string) (*li
 		}
 	}
 	return nil, fmt.Errorf("aws answered no default version of %s", aws.ToString(detail.Arn))
+}
+
+// Permissions are what reading an account by the page needs, where the spec is
+// large enough for it.
+func Permissions(want spec.IAM) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{"*"}}
+	if entities(want) > many {
+		p.Read("iam:GetAccountAuthorizationDetails", "iam:ListRoles", "tag:GetResources")
+	}
+	return p.List
 }
 
 // policyTags reads the tags of all tagged policies of the account. IAM's

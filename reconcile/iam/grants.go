@@ -134,6 +134,38 @@ func normalGrants(tree map[string]any, g grants) error {
 	return nil
 }
 
+// permissions appends what the calls of readGrants and grant need. What may be
+// attached is what the spec attaches: whoever may attach any policy may do
+// anything.
+func (g grants) permissions(p *reconcile.Permissions, kind string) {
+	if g.attached != nil {
+		p.Read("iam:ListAttached" + kind + "Policies")
+		p.Write("iam:Detach" + kind + "Policy")
+	}
+	if len(g.attached) > 0 {
+		p.Also(reconcile.Writing, "iam:Attach"+kind+"Policy", "iam:Attach"+kind+"Policy").If = reconcile.Condition{
+			Operator: "ArnEquals", Key: "iam:PolicyARN", Values: g.attached,
+		}
+	}
+	if g.inline != nil {
+		p.Read("iam:List"+kind+"Policies", "iam:Get"+kind+"Policy")
+		p.Write("iam:Delete" + kind + "Policy")
+	}
+	if len(g.inline) > 0 {
+		p.Write("iam:Put" + kind + "Policy")
+	}
+	switch boundary := aws.ToString(g.boundary); {
+	case g.boundary == nil:
+	case boundary == "":
+		p.Write("iam:Delete" + kind + "PermissionsBoundary")
+	default:
+		call := "iam:Put" + kind + "PermissionsBoundary"
+		p.Also(reconcile.Writing, call, call).If = reconcile.Condition{
+			Operator: "StringEquals", Key: "iam:PermissionsBoundary", Values: []string{boundary},
+		}
+	}
+}
+
 // sureAttachments is how many policies every account may attach to a role, a
 // group or a user. It may ask for more, and there is no telling from IAM whether it has.
 const sureAttachments = 10

@@ -112,6 +112,15 @@ func (g Groups) Diff(live liveGroup, want spec.IAMGroup, c reconcile.Changes) ([
 	return steps.List, nil
 }
 
+// Permissions are what a group's calls need.
+func (g Groups) Permissions(want spec.IAMGroup) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*g.env.ARN(want.ID(), want.Path)}}
+	p.Read("iam:GetGroup")
+	p.Write("iam:CreateGroup")
+	groupGrants(want).permissions(&p, "Group")
+	return p.List
+}
+
 func (g Groups) create(ctx context.Context, want spec.IAMGroup) error {
 	in := &iam.CreateGroupInput{GroupName: &want.Name}
 	if want.Path != "" {

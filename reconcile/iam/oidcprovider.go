@@ -137,6 +137,19 @@ func (p OIDCProviders) Diff(live liveOIDCProvider, want spec.IAMOIDCProvider, c 
 	return steps.List, nil
 }
 
+// Permissions are what a provider's calls need.
+func (p OIDCProviders) Permissions(want spec.IAMOIDCProvider) []reconcile.Permission {
+	n := reconcile.Permissions{On: []string{*p.env.ARN(want.ID(), "")}}
+	n.Read("iam:GetOpenIDConnectProvider")
+	n.Write("iam:CreateOpenIDConnectProvider", "iam:AddClientIDToOpenIDConnectProvider", "iam:RemoveClientIDFromOpenIDConnectProvider",
+		"iam:TagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider")
+	n.Also(reconcile.Writing, "iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider")
+	if want.ThumbprintList != nil {
+		n.Write("iam:UpdateOpenIDConnectProviderThumbprint")
+	}
+	return n.List
+}
+
 func (p OIDCProviders) create(ctx context.Context, want spec.IAMOIDCProvider) error {
 	_, err := p.api.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{
 		Url:          aws.String("https://" + want.URL),

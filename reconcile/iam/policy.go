@@ -221,6 +221,15 @@ func (p Policies) Diff(live livePolicy, want spec.IAMPolicy, c reconcile.Changes
 	return steps.List, nil
 }
 
+// Permissions are what a policy's calls need.
+func (p Policies) Permissions(want spec.IAMPolicy) []reconcile.Permission {
+	n := reconcile.Permissions{On: []string{policyARN(p.env, want)}}
+	n.Read("iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyVersions")
+	n.Write("iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion", "iam:DeletePolicyVersion", "iam:TagPolicy", "iam:UntagPolicy")
+	n.Also(reconcile.Writing, "iam:CreatePolicy", "iam:TagPolicy")
+	return n.List
+}
+
 // matching is the id of a version that says already what the spec says.
 func matching(others []types.PolicyVersion, want spec.Document) string {
 	for _, v := range others {

@@ -166,6 +166,22 @@ func (r Roles) Diff(live liveRole, want spec.IAMRole, c reconcile.Changes) ([]re
 	return steps.List, nil
 }
 
+// Permissions are what a role's calls need.
+func (r Roles) Permissions(want spec.IAMRole) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*r.env.ARN(want.ID(), want.Path)}}
+	p.Read("iam:GetRole")
+	p.Write("iam:CreateRole", "iam:TagRole", "iam:UntagRole")
+	p.Also(reconcile.Writing, "iam:CreateRole", "iam:TagRole")
+	if want.AssumeRolePolicy.Given() {
+		p.Write("iam:UpdateAssumeRolePolicy")
+	}
+	if want.Description != nil || want.MaxSessionDuration != nil {
+		p.Write("iam:UpdateRole")
+	}
+	roleGrants(want).permissions(&p, "Role")
+	return p.List
+}
+
 // trustBudget covers a principal that was created a moment ago: IAM refuses a
 // trust policy that names it until it knows it everywhere.
 const trustBudget = 2 * time.Minute

@@ -156,6 +156,31 @@ func (u Users) Diff(live liveUser, want spec.IAMUser, c reconcile.Changes) ([]re
 	return steps.List, nil
 }
 
+// Permissions are what a user's calls need. IAM asks for the group, and not for
+// the user, where one joins or leaves.
+func (u Users) Permissions(want spec.IAMUser) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*u.env.ARN(want.ID(), want.Path)}}
+	p.Read("iam:GetUser")
+	p.Write("iam:CreateUser", "iam:TagUser", "iam:UntagUser")
+	p.Also(reconcile.Writing, "iam:CreateUser", "iam:TagUser")
+	userGrants(want).permissions(&p, "User")
+	if want.Groups != nil {
+		p.Read("iam:ListGroupsForUser")
+		p.On = []string{*u.env.ARN(spec.ID{Kind: spec.Group, Name: "*"}, "")}
+		p.Write("iam:RemoveUserFromGroup")
+	}
+	if len(want.Groups) > 0 {
+		p.On = nil
+		for _, name := range want.Groups {
+			group := spec.ID{Kind: spec.Group, Name: name}
+			// A group has a path, which its name does not tell.
+			p.On = append(p.On, *u.env.ARN(group, ""), *u.env.ARN(group, "/*/"))
+		}
+		p.Write("iam:AddUserToGroup")
+	}
+	return p.List
+}
+
 func (u Users) create(ctx context.Context, want spec.IAMUser) error {
 	tags := u.env.Tags(want.Tags).Create()
 	mark := record{creating: u.env.AWSNow(), run: u.env.Run}

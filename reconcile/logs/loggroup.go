@@ -188,6 +188,42 @@ func (g LogGroups) Diff(live Live, want spec.LogsLogGroup, c reconcile.Changes) 
 	return steps.List, nil
 }
 
+// Permissions are what a log group's calls need. IAM wants ":*" behind the
+// group's ARN, except where tags are concerned.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+func (g LogGroups) Permissions(want spec.LogsLogGroup) []reconcile.Permission {
+	group := *g.Env.ARN(want.ID(), "")
+	p := reconcile.Permissions{On: []string{"*"}}
+	p.Read("logs:DescribeLogGroups")
+
+	p.On = []string{group}
+	p.Read("logs:ListTagsForResource")
+	p.Write("logs:TagResource", "logs:UntagResource")
+	p.On = []string{group, group + ":*"} // which of the two a create is held to AWS does not say
+	p.Also(reconcile.Writing, "logs:CreateLogGroup", "logs:TagResource")
+
+	p.On = []string{group + ":*"}
+	p.Write("logs:CreateLogGroup")
+	if days := want.RetentionInDays; days != nil {
+		if *days == 0 {
+			p.Write("logs:DeleteRetentionPolicy")
+		} else {
+			p.Write("logs:PutRetentionPolicy")
+		}
+	}
+	if key := want.KMSKeyID; key != nil {
+		if *key == "" {
+			p.Write("logs:DisassociateKmsKey")
+		} else {
+			p.Write("logs:AssociateKmsKey")
+		}
+	}
+	if want.DeletionProtectionEnabled != nil {
+		p.Write("logs:PutLogGroupDeletionProtection")
+	}
+	return p.List
+}
+
 // busyBudget covers OperationAborted, which CloudWatch Logs answers while
 // another change of the group, its deletion a moment ago among them, is under
 // way.

@@ -44,6 +44,25 @@ type pair struct {
 	Secret string `json:"aws_secret_access_key"`
 }
 
+// Permissions are what the secret's calls need. AWS puts six characters of its
+// own behind a secret's name in its ARN.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html
+func (s *SecretsManager) Permissions(env reconcile.Env) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{fmt.Sprintf("arn:%s:secretsmanager:%s:%s:secret:%s-??????", env.Partition, env.Region, env.Account, s.Name)}}
+	p.Read("secretsmanager:GetSecretValue")
+	p.Write("secretsmanager:DescribeSecret", "secretsmanager:CreateSecret", "secretsmanager:TagResource", "secretsmanager:PutSecretValue")
+	p.Also(reconcile.Writing, "secretsmanager:CreateSecret", "secretsmanager:TagResource")
+	if s.KMSKeyID != nil {
+		p.Write("secretsmanager:UpdateSecret")
+		p.On = []string{*s.KMSKeyID}
+		for _, action := range []string{"kms:GenerateDataKey", "kms:Decrypt"} {
+			p.Also(reconcile.Writing, "secretsmanager:PutSecretValue", action)
+		}
+		p.Also(reconcile.Reading, "secretsmanager:GetSecretValue", "kms:Decrypt")
+	}
+	return p.List
+}
+
 func (s *SecretsManager) String() string { return "Secrets Manager " + s.Name }
 
 // Shared is true: there is one secret of a name in an account and region.
