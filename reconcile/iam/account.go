@@ -32,12 +32,16 @@ type Keys struct {
 	Rotate         func(user string) bool // makes the user's key due; nil: none
 }
 
-// New prepares what the spec declares under iam. A spec of many resources is
-// read by the page, any other one by one.
-func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Keys) []reconcile.Resource {
+// New prepares what the spec declares under iam. What several stacks have read
+// together is taken from their snapshot, nil where there is none. Otherwise a
+// spec of many resources is read by the page, any other one by one.
+func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Keys, snapshot *Snapshot) []reconcile.Resource {
+	if snapshot == nil && Many(want) {
+		snapshot = NewSnapshot(api, tagging, env.Partition)
+	}
 	read := oneByOne(api, env, want)
-	if entities(want) > many {
-		read = byThePage(api, tagging, env, want)
+	if snapshot != nil {
+		read = byThePage(api, snapshot, env, want)
 	}
 
 	known := documentsOf(env, want.Policies)

@@ -17,7 +17,7 @@ func Permissions(s *spec.Spec, purposes ...reconcile.Purpose) []reconcile.Permis
 	n := reconcile.Permissions{On: []string{"*"}}
 	n.Read("tag:GetResources") // see CheckAbsence
 	n.List = append(n.List, iam.Permissions(s.IAM)...)
-	for _, r := range resources(&place{}, env, s, iam.Keys{GitHub: &sink.GitHub{}}) {
+	for _, r := range resources(&place{}, env, s, iam.Keys{GitHub: &sink.GitHub{}}, nil) {
 		n.List = append(n.List, r.Permissions()...)
 	}
 	return slices.DeleteFunc(n.List, func(p reconcile.Permission) bool { return !slices.Contains(purposes, p.For) })
