@@ -136,12 +136,7 @@ func ecsTaskAnswer(r *request, cluster, id, definition, status string) map[strin
 	}
 }
 
-func ecsRunTask(st *state, r *request, in struct {
-	Cluster        string
-	TaskDefinition string
-	Count          int
-},
-) (any, error) {
+func ecsRunTask(st *state, r *request, in ecsRun) (any, error) {
 	cluster, c, err := ecsFindCluster(st, r, in.Cluster)
 	if err != nil {
 		return nil, err

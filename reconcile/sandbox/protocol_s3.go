@@ -238,46 +238,6 @@ func s3Verb(method string) string {
 	}
 }
 
-// s3Action is the IAM action of an operation. Most have one of the same name.
-func s3Action(r *request) string {
-	name := r.operation
-	switch name {
-	case "HeadBucket", "ListObjects", "ListObjectsV2":
-		name = "ListBucket"
-	case "ListBuckets":
-		name = "ListAllMyBuckets"
-	case "HeadObject":
-		name = "GetObject"
-	case "DeleteObjects":
-		name = "DeleteObject"
-	case "ListObjectVersions":
-		name = "ListBucketVersions"
-	case "ListMultipartUploads":
-		name = "ListBucketMultipartUploads"
-	case "GetBucketEncryption":
-		name = "GetEncryptionConfiguration"
-	case "PutBucketEncryption", "DeleteBucketEncryption":
-		name = "PutEncryptionConfiguration"
-	case "GetBucketLifecycleConfiguration":
-		name = "GetLifecycleConfiguration"
-	case "PutBucketLifecycleConfiguration", "DeleteBucketLifecycle":
-		name = "PutLifecycleConfiguration"
-	case "GetPublicAccessBlock":
-		name = "GetBucketPublicAccessBlock"
-	case "PutPublicAccessBlock", "DeletePublicAccessBlock":
-		name = "PutBucketPublicAccessBlock"
-	case "GetObjectLockConfiguration", "PutObjectLockConfiguration":
-		name = strings.Replace(name, "Object", "BucketObject", 1)
-	case "GetBucketAbac", "PutBucketAbac":
-		name = strings.TrimSuffix(name, "Abac") + "ABAC"
-	case "DeleteBucketTagging":
-		name = "PutBucketTagging"
-	case "DeleteBucketOwnershipControls":
-		name = "PutBucketOwnershipControls"
-	}
-	return "s3:" + name
-}
-
 // unchunk takes the aws-chunked coding off: size in hex, an optional signature,
 // the data, until a chunk of size 0. What is no such coding stays as it is.
 func unchunk(body []byte) []byte {

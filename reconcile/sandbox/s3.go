@@ -74,10 +74,10 @@ func malformedXML() *apiError {
 type bucketHandler func(*s3Bucket, *request) (any, error)
 
 // onBucket finds the bucket of a request: of the account that the caller
-// expects, in the region that it signed for.
+// expects, in the region that it signed for, if it signed.
 func onBucket(do bucketHandler) handler {
 	return anywhere(func(b *s3Bucket, r *request) (any, error) {
-		if b.Region != r.region {
+		if b.Region != r.region && r.accessKey != "" {
 			return nil, s3Error(http.StatusMovedPermanently, "PermanentRedirect",
 				"The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.")
 		}

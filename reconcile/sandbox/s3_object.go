@@ -71,7 +71,7 @@ func objectHandlers() map[string]handler {
 		"GetObject":             onBucket(getObject),
 		"HeadObject":            onBucket(getObject),
 		"DeleteObject":          onBucket(deleteObject),
-		"DeleteObjects":         onBucket(deleteObjects),
+		"DeleteObjects":         deleteObjects,
 		"ListObjects":           onBucket(listObjects),
 		"ListObjectsV2":         onBucket(listObjects),
 		"ListObjectVersions":    onBucket(listObjectVersions),
@@ -335,52 +335,58 @@ func deleteObject(b *s3Bucket, r *request) (any, error) {
 }
 
 // deleteObjects answers 200 whatever becomes of each key: what could not be
-// deleted stands among the errors.
-func deleteObjects(b *s3Bucket, r *request) (any, error) {
-	var in struct {
-		Object []struct {
+// deleted, or what the caller may not delete, stands among the errors.
+func deleteObjects(st *state, r *request) (any, error) {
+	return onBucket(func(b *s3Bucket, r *request) (any, error) {
+		var in struct {
+			Object []struct {
+				Key       string
+				VersionID string `xml:"VersionId"`
+			}
+			Quiet bool
+		}
+		if err := decodeXML(r, &in); err != nil {
+			return nil, err
+		}
+		if len(in.Object) == 0 || len(in.Object) > 1000 {
+			return nil, malformedXML()
+		}
+		type deleted struct {
+			Key                   string
+			VersionID             string `xml:"VersionId,omitempty"`
+			DeleteMarker          bool   `xml:",omitempty"`
+			DeleteMarkerVersionID string `xml:"DeleteMarkerVersionId,omitempty"`
+		}
+		type failed struct {
 			Key       string
-			VersionID string `xml:"VersionId"`
+			VersionID string `xml:"VersionId,omitempty"`
+			Code      string
+			Message   string
 		}
-		Quiet bool
-	}
-	if err := decodeXML(r, &in); err != nil {
-		return nil, err
-	}
-	if len(in.Object) == 0 || len(in.Object) > 1000 {
-		return nil, malformedXML()
-	}
-	type deleted struct {
-		Key                   string
-		VersionID             string `xml:"VersionId,omitempty"`
-		DeleteMarker          bool   `xml:",omitempty"`
-		DeleteMarkerVersionID string `xml:"DeleteMarkerVersionId,omitempty"`
-	}
-	type failed struct {
-		Key       string
-		VersionID string `xml:"VersionId,omitempty"`
-		Code      string
-		Message   string
-	}
-	var answer struct {
-		Deleted []deleted
-		Error   []failed
-	}
-	for _, o := range in.Object {
-		v, err := b.remove(r, o.Key, o.VersionID)
-		if e, ok := errors.AsType[*apiError](err); ok {
-			answer.Error = append(answer.Error, failed{o.Key, o.VersionID, e.code, e.message})
-			continue
+		var answer struct {
+			Deleted []deleted
+			Error   []failed
 		}
-		d := deleted{Key: o.Key, VersionID: o.VersionID, DeleteMarker: v.Marker}
-		if v.Marker {
-			d.DeleteMarkerVersionID = v.ID
+		for _, o := range in.Object {
+			if e := r.denied(st, st.S3.onVersion(r, [2]string{"DeleteObject", "DeleteObjectVersion"}, o.Key, o.VersionID)...); e != nil {
+				answer.Error = append(answer.Error, failed{o.Key, o.VersionID, e.code, e.message})
+				continue
+			}
+			v, err := b.remove(r, o.Key, o.VersionID)
+			if e, ok := errors.AsType[*apiError](err); ok {
+				answer.Error = append(answer.Error, failed{o.Key, o.VersionID, e.code, e.message})
+				continue
+			}
+			d := deleted{Key: o.Key, VersionID: o.VersionID, DeleteMarker: v.Marker}
+			if v.Marker {
+				d.DeleteMarkerVersionID = v.ID
+			}
+			if !in.Quiet {
+				answer.Deleted = append(answer.Deleted, d)
+			}
 		}
-		if !in.Quiet {
-			answer.Deleted = append(answer.Deleted, d)
-		}
-	}
-	return document{"DeleteResult", answer}, nil
+		return document{"DeleteResult", answer}, nil
+	})(st, r)
 }
 
 type wireObject struct {
