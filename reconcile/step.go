@@ -36,9 +36,13 @@ type Step struct {
 
 // A Plan is what one look at AWS says about a resource.
 type Plan struct {
-	Exists bool              // false: the first steps create it
-	Marked bool              // it carries the stack's mark already
-	Steps  []Step            // in the order in which they have to be done; none: nothing to do
+	Exists bool   // false: the first steps create it
+	Marked bool   // it carries the stack's mark already
+	Steps  []Step // in the order in which they have to be done; none: nothing to do
+
+	Deletes bool     // the steps take the resource away
+	Holders []Holder // what keeps it from that
+
 	Access []string          // what access the steps bring and take; see [Granter]
 	Notes  []string          // what a reader should know although nothing is to do about it
 	Attrs  map[string]string // values born in AWS, for outputs: accessKeyId, revision
@@ -53,4 +57,10 @@ type Resource interface {
 	Plan(context.Context) (Plan, error)
 	// Permissions are what IAM has to allow for its calls.
 	Permissions() []Permission
+}
+
+// A Removal is a resource that is to go, before those that it needs.
+type Removal interface {
+	Resource
+	Removes()
 }

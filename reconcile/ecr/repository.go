@@ -3,6 +3,7 @@ package ecr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -408,4 +409,23 @@ func tagList(tags map[string]string) []types.Tag {
 		list = append(list, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
 	}
 	return list
+}
+
+// Tags reads the tags that a repository has now.
+func (r *Repositories) Tags(ctx context.Context, want spec.ECRRepository) (map[string]string, error) {
+	live, err := r.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a repository from being deleted.
+func (r *Repositories) Holders(context.Context, Live, spec.ECRRepository) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a repository away.
+func (r *Repositories) Delete(Live, spec.ECRRepository) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
 }

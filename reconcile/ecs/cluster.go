@@ -316,3 +316,22 @@ func tagList(tags map[string]string) []types.Tag {
 	}
 	return list
 }
+
+// Tags reads the tags that a cluster has now.
+func (c *Clusters) Tags(ctx context.Context, want spec.ECSCluster) (map[string]string, error) {
+	live, err := c.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a cluster from being deleted.
+func (c *Clusters) Holders(context.Context, liveCluster, spec.ECSCluster) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a cluster away.
+func (c *Clusters) Delete(liveCluster, spec.ECSCluster) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
+}

@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -284,4 +285,23 @@ func orNone(text *string) *string {
 		return nil
 	}
 	return text
+}
+
+// Tags reads the tags that a family has now.
+func (t TaskDefinitions) Tags(ctx context.Context, want spec.ECSTaskDefinition) (map[string]string, error) {
+	live, err := t.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a family from being deleted.
+func (t TaskDefinitions) Holders(context.Context, liveTaskDefinition, spec.ECSTaskDefinition) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a family away.
+func (t TaskDefinitions) Delete(liveTaskDefinition, spec.ECSTaskDefinition) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
 }

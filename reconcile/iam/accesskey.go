@@ -117,14 +117,18 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 			break
 		}
 	}
+	return live, k.inspect(ctx, &live)
+}
 
+// inspect looks for the keys in the sinks, and who uses those that may be lost.
+func (k *AccessKey) inspect(ctx context.Context, live *accessKeys) error {
 	for i := range live.keys {
 		key := &live.keys[i]
 		if key.id == live.record.retiring {
 			continue // it has left the sinks
 		}
 		if err := k.look(ctx, key); err != nil {
-			return accessKeys{}, err
+			return err
 		}
 	}
 	uncommitted := ids(live.uncommitted())
@@ -139,7 +143,7 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 			continue // deleted a moment ago, and still listed
 		}
 		if err != nil {
-			return accessKeys{}, err
+			return err
 		}
 		last := out.AccessKeyLastUsed
 		if last == nil || last.LastUsedDate == nil {
@@ -153,7 +157,7 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 			key.used = *last.LastUsedDate
 		}
 	}
-	return live, nil
+	return nil
 }
 
 const (

@@ -47,13 +47,13 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 	known := documentsOf(env, want.Policies)
 	var all []reconcile.Resource
 	for _, w := range want.OIDCProviders {
-		all = append(all, reconcile.Declare(OIDCProviders{api, env}, env, w))
+		all = append(all, reconcile.Declare(OIDCProviders{api: api, env: env}, env, w))
 	}
 	for _, w := range want.Policies {
-		all = append(all, reconcile.Declare(Policies{api, env, read.policy}, env, w))
+		all = append(all, reconcile.Declare(Policies{api: api, env: env, read: read.policy}, env, w))
 	}
 	for _, w := range want.Roles {
-		all = append(all, reconcile.Declare(Roles{api, env, known, read.role}, env, w))
+		all = append(all, reconcile.Declare(Roles{api: api, env: env, known: known, read: read.role}, env, w))
 	}
 	for _, w := range want.Groups {
 		all = append(all, reconcile.Declare(Groups{api, env, read.group}, env, w))
@@ -65,7 +65,7 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 		}
 	}
 	for _, w := range want.Users {
-		all = append(all, reconcile.Declare(Users{api, env, known, read.user, read.granted, claims}, env, w))
+		all = append(all, reconcile.Declare(Users{api: api, env: env, known: known, read: read.user, granted: read.granted, claims: claims}, env, w))
 		if w.AccessKey == nil {
 			continue
 		}

@@ -140,45 +140,50 @@ type pages struct {
 }
 
 func (s *Snapshot) read(ctx context.Context) (pages, error) {
-	err := s.details.Do(ctx, func() error {
-		s.page = pages{
-			policies: map[string]types.ManagedPolicyDetail{},
-			roles:    map[string]types.RoleDetail{},
-			groups:   map[string]types.GroupDetail{},
-			users:    map[string]types.UserDetail{},
-		}
-		all := iam.NewGetAccountAuthorizationDetailsPaginator(s.api, &iam.GetAccountAuthorizationDetailsInput{
-			Filter:   []types.EntityType{types.EntityTypeUser, types.EntityTypeGroup, types.EntityTypeRole, types.EntityTypeLocalManagedPolicy},
-			MaxItems: aws.Int32(1000),
-		})
-		for all.HasMorePages() {
-			page, err := all.NextPage(ctx)
-			if err != nil {
-				return err
-			}
-			// Each of the lists is there, empty or not.
-			if page.Policies == nil && page.RoleDetailList == nil && page.GroupDetailList == nil && page.UserDetailList == nil {
-				return awsx.Hollow("iam:GetAccountAuthorizationDetails", "lists", page.ResultMetadata)
-			}
-			for _, p := range page.Policies {
-				s.page.policies[aws.ToString(p.Arn)] = p
-			}
-			for _, r := range page.RoleDetailList {
-				s.page.roles[aws.ToString(r.RoleName)] = r
-			}
-			for _, g := range page.GroupDetailList {
-				s.page.groups[aws.ToString(g.GroupName)] = g
-			}
-			for _, u := range page.UserDetailList {
-				s.page.users[aws.ToString(u.UserName)] = u
-			}
-		}
-		return nil
+	err := s.details.Do(ctx, func() (err error) {
+		s.page, err = readPages(ctx, s.api)
+		return err
 	})
 	if err != nil {
 		return pages{}, err
 	}
 	return s.page, nil
+}
+
+func readPages(ctx context.Context, api DetailsAPI) (pages, error) {
+	found := pages{
+		policies: map[string]types.ManagedPolicyDetail{},
+		roles:    map[string]types.RoleDetail{},
+		groups:   map[string]types.GroupDetail{},
+		users:    map[string]types.UserDetail{},
+	}
+	all := iam.NewGetAccountAuthorizationDetailsPaginator(api, &iam.GetAccountAuthorizationDetailsInput{
+		Filter:   []types.EntityType{types.EntityTypeUser, types.EntityTypeGroup, types.EntityTypeRole, types.EntityTypeLocalManagedPolicy},
+		MaxItems: aws.Int32(1000),
+	})
+	for all.HasMorePages() {
+		page, err := all.NextPage(ctx)
+		if err != nil {
+			return pages{}, err
+		}
+		// Each of the lists is there, empty or not.
+		if page.Policies == nil && page.RoleDetailList == nil && page.GroupDetailList == nil && page.UserDetailList == nil {
+			return pages{}, awsx.Hollow("iam:GetAccountAuthorizationDetails", "lists", page.ResultMetadata)
+		}
+		for _, p := range page.Policies {
+			found.policies[aws.ToString(p.Arn)] = p
+		}
+		for _, r := range page.RoleDetailList {
+			found.roles[aws.ToString(r.RoleName)] = r
+		}
+		for _, g := range page.GroupDetailList {
+			found.groups[aws.ToString(g.GroupName)] = g
+		}
+		for _, u := range page.UserDetailList {
+			found.users[aws.ToString(u.UserName)] = u
+		}
+	}
+	return found, nil
 }
 
 func (d *details) policies(ctx context.Context, arns []string) (map[string]livePolicy, error) {
@@ -392,22 +397,29 @@ func (d *details) roles(ctx context.Context, names []string) (map[string]liveRol
 		if !ok {
 			continue
 		}
-		inline, err := inlineDocuments(detail.RolePolicyList)
+		is, err := detailRole(detail, listed[name])
 		if err != nil {
 			return nil, err
 		}
-		is, err := role(types.Role{
-			RoleName: detail.RoleName, Path: detail.Path, AssumeRolePolicyDocument: detail.AssumeRolePolicyDocument,
-			PermissionsBoundary: detail.PermissionsBoundary, Tags: detail.Tags,
-			Description: listed[name].Description, MaxSessionDuration: listed[name].MaxSessionDuration,
-		})
-		if err != nil {
-			return nil, err
-		}
-		is.Policies, is.InlinePolicies = attachedARNs(detail.AttachedManagedPolicies), inline
 		found[name] = liveRole{Exists: true, Is: is}
 	}
 	return found, nil
+}
+
+// detailRole is a role as a spec would declare it; listed is what ListRoles has
+// of it beside.
+func detailRole(detail types.RoleDetail, listed types.Role) (spec.IAMRole, error) {
+	inline, err := inlineDocuments(detail.RolePolicyList)
+	if err != nil {
+		return spec.IAMRole{}, err
+	}
+	is, err := role(types.Role{
+		RoleName: detail.RoleName, Path: detail.Path, AssumeRolePolicyDocument: detail.AssumeRolePolicyDocument,
+		PermissionsBoundary: detail.PermissionsBoundary, Tags: detail.Tags,
+		Description: listed.Description, MaxSessionDuration: listed.MaxSessionDuration,
+	})
+	is.Policies, is.InlinePolicies = attachedARNs(detail.AttachedManagedPolicies), inline
+	return is, err
 }
 
 func (s *Snapshot) listRoles(ctx context.Context) (map[string]types.Role, error) {
@@ -480,15 +492,18 @@ func (d *details) grants(ctx context.Context, names []string) (map[string]grants
 		if !ok {
 			continue
 		}
-		inline, err := inlineDocuments(detail.UserPolicyList)
-		if err != nil {
+		if found[name], err = detailGrants(detail); err != nil {
 			return nil, err
-		}
-		found[name] = grants{
-			attached: attachedARNs(detail.AttachedManagedPolicies), inline: inline, groups: append([]string{}, detail.GroupList...),
 		}
 	}
 	return found, nil
+}
+
+func detailGrants(detail types.UserDetail) (grants, error) {
+	inline, err := inlineDocuments(detail.UserPolicyList)
+	return grants{
+		attached: attachedARNs(detail.AttachedManagedPolicies), inline: inline, groups: append([]string{}, detail.GroupList...),
+	}, err
 }
 
 func inlineDocuments(list []types.PolicyDetail) (map[string]spec.Document, error) {

@@ -369,3 +369,38 @@ func boundaryARN(b *types.AttachedPermissionsBoundary) *string {
 	}
 	return aws.String(aws.ToString(b.PermissionsBoundaryArn))
 }
+
+// strip appends the steps that take away what is granted, for a principal that
+// is about to be deleted.
+func strip(steps *reconcile.Steps, live grants, calls grantCalls) {
+	for _, arn := range slices.Sorted(slices.Values(live.attached)) {
+		steps.Add("iam:Detach"+calls.kind+"Policy", "detach policy "+lastSegment(arn)+" from",
+			[]reconcile.Diff{{Path: "policies[" + lastSegment(arn) + "]", Before: arn}},
+			func(ctx context.Context) error { return gone(calls.detach(ctx, arn)) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(live.inline)) {
+		steps.Add("iam:Delete"+calls.kind+"Policy", "remove inline policy "+name+" of",
+			[]reconcile.Diff{{Path: "inlinePolicies[" + name + "]", Before: string(live.inline[name])}},
+			func(ctx context.Context) error { return gone(calls.deleteInline(ctx, name)) })
+	}
+	for _, group := range slices.Sorted(slices.Values(live.groups)) {
+		steps.Add("iam:RemoveUserFromGroup", "leave group "+group+" as", []reconcile.Diff{{Path: "groups[" + group + "]", Before: group}},
+			func(ctx context.Context) error { return gone(calls.leave(ctx, group)) })
+	}
+}
+
+// letGoBudget is how long IAM may go on to say that what was detached, emptied
+// or left a moment ago still is: it answers DeleteConflict until that is known
+// everywhere, and EntityTemporarilyUnmodifiable while a change of it is under
+// way (API_DeleteRole, API_DeleteUser). Terraform's provider waits as long.
+const letGoBudget = 2 * time.Minute
+
+// onceLetGo deletes with patience. What is gone already is deleted.
+func onceLetGo(env reconcile.Env, do func(context.Context) error) func(context.Context) error {
+	passing := func(err error) bool {
+		return awsx.Code(err) == "DeleteConflict" || awsx.Code(err) == "EntityTemporarilyUnmodifiable"
+	}
+	return func(ctx context.Context) error {
+		return gone(awsx.Patiently(ctx, env.Pause, letGoBudget, passing, do))
+	}
+}

@@ -173,3 +173,16 @@ func (g Groups) grantCalls(group string) grantCalls {
 		},
 	}
 }
+
+// Tags are none: IAM keeps none of a group.
+func (g Groups) Tags(context.Context, spec.IAMGroup) (map[string]string, error) { return nil, nil }
+
+// Holders is not asked: there is no telling whose a group is.
+func (g Groups) Holders(context.Context, liveGroup, spec.IAMGroup) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete is not asked: there is no telling whose a group is.
+func (g Groups) Delete(liveGroup, spec.IAMGroup) ([]reconcile.Step, error) {
+	return nil, errors.New("a group is never deleted: it carries no mark")
+}

@@ -3,6 +3,7 @@ package logs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -277,4 +278,23 @@ func (g LogGroups) putRetention(ctx context.Context, want spec.LogsLogGroup) err
 func (g LogGroups) deleteRetention(ctx context.Context, want spec.LogsLogGroup) error {
 	_, err := g.API.DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: &want.Name})
 	return err
+}
+
+// Tags reads the tags that a log group has now.
+func (g LogGroups) Tags(ctx context.Context, want spec.LogsLogGroup) (map[string]string, error) {
+	live, err := g.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a log group from being deleted.
+func (g LogGroups) Holders(context.Context, Live, spec.LogsLogGroup) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a log group away.
+func (g LogGroups) Delete(Live, spec.LogsLogGroup) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
 }

@@ -4,6 +4,7 @@ package s3
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -584,4 +585,23 @@ func tagMap(set []types.Tag) map[string]string {
 		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	return tags
+}
+
+// Tags reads the tags that a bucket has now.
+func (b Buckets) Tags(ctx context.Context, want spec.S3Bucket) (map[string]string, error) {
+	live, err := b.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a bucket from being deleted.
+func (b Buckets) Holders(context.Context, Live, spec.S3Bucket) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a bucket away.
+func (b Buckets) Delete(Live, spec.S3Bucket) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
 }
