@@ -46,6 +46,9 @@ func readTop(root *node, id Identity, d decoder) *Spec {
 	s.Partition = cmp.Or(id.Partition, partitionOf(s.Region).id)
 	d.limits(root.field("limits"), &s.Limits)
 	s.AssumeRole = d.assumeRole(root)
+	if n := root.field("suspend"); n != nil {
+		d.decode(n, reflect.ValueOf(&s.Suspend).Elem(), "suspend", nil)
+	}
 	if n := root.field("ignoreTags"); n != nil {
 		d.decode(n, reflect.ValueOf(&s.IgnoreTags).Elem(), "ignoreTags", nil)
 		for i, glob := range s.IgnoreTags {

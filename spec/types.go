@@ -29,6 +29,7 @@ type Spec struct {
 
 	IgnoreTags []string `yaml:"ignoreTags"` // globs over tag keys of others, which are left alone
 	Limits     Limits   `yaml:"limits"`     // what a run may do at most; over it nothing is written
+	Suspend    bool     `yaml:"suspend"`    // watch only looks at this stack; a run that somebody starts takes no notice
 
 	// AssumeRole is the role that a run takes on for this stack; left out: the
 	// run's own credentials.

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -15,7 +14,6 @@ type ecsCluster struct {
 	ServiceConnectDefaults map[string]any // as it was given
 	CapacityProviders      []string
 	Strategy               []ecsStrategyItem
-	ecsWork
 }
 
 type ecsStrategyItem struct {
@@ -55,18 +53,15 @@ var ecsClusterFields = []string{"ATTACHMENTS", "CONFIGURATIONS", "SETTINGS", "ST
 
 func (c *ecsCluster) describe(r *request, name string, include []string) ecsClusterDescription {
 	d := ecsClusterDescription{
-		ClusterARN:                        ecsClusterARN(r, name),
-		ClusterName:                       name,
-		Status:                            c.Status,
-		RegisteredContainerInstancesCount: len(c.Instances),
-		PendingTasksCount:                 len(c.Tasks),
-		ActiveServicesCount:               len(c.Services),
-		Statistics:                        []ecsPair{},
-		Tags:                              []ecsTag{},
-		Settings:                          []ecsPair{},
-		CapacityProviders:                 append([]string{}, c.CapacityProviders...),
-		DefaultCapacityProviderStrategy:   append([]ecsStrategyItem{}, c.Strategy...),
-		ServiceConnectDefaults:            c.ServiceConnectDefaults,
+		ClusterARN:                      ecsClusterARN(r, name),
+		ClusterName:                     name,
+		Status:                          c.Status,
+		Statistics:                      []ecsPair{},
+		Tags:                            []ecsTag{},
+		Settings:                        []ecsPair{},
+		CapacityProviders:               append([]string{}, c.CapacityProviders...),
+		DefaultCapacityProviderStrategy: append([]ecsStrategyItem{}, c.Strategy...),
+		ServiceConnectDefaults:          c.ServiceConnectDefaults,
 	}
 	if slices.Contains(include, "CONFIGURATIONS") {
 		d.Configuration = c.Configuration
@@ -79,14 +74,7 @@ func (c *ecsCluster) describe(r *request, name string, include []string) ecsClus
 			"runningEC2TasksCount", "runningFargateTasksCount", "pendingEC2TasksCount", "pendingFargateTasksCount",
 			"activeEC2ServiceCount", "activeFargateServiceCount", "drainingEC2ServiceCount", "drainingFargateServiceCount",
 		} {
-			count := 0
-			switch name { // whatever starts here is Fargate's
-			case "pendingFargateTasksCount":
-				count = len(c.Tasks)
-			case "activeFargateServiceCount":
-				count = len(c.Services)
-			}
-			d.Statistics = append(d.Statistics, ecsPair{name, strconv.Itoa(count)})
+			d.Statistics = append(d.Statistics, ecsPair{name, "0"})
 		}
 	}
 	if slices.Contains(include, "TAGS") {
@@ -372,14 +360,6 @@ func ecsDeleteCluster(st *state, r *request, in struct{ Cluster string }) (any, 
 	name, c, err := ecsFindCluster(st, r, in.Cluster)
 	if err != nil {
 		return nil, err
-	}
-	switch {
-	case len(c.Instances) > 0:
-		return nil, badRequest("ClusterContainsContainerInstancesException", "The Cluster cannot be deleted while Container Instances are active or draining.")
-	case len(c.Services) > 0:
-		return nil, badRequest("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
-	case len(c.Tasks) > 0:
-		return nil, badRequest("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
 	}
 	c.Status = "INACTIVE"
 	return ecsClusterAnswer(r, name, c), nil

@@ -25,7 +25,7 @@ const (
 var Outcomes = []Outcome{InSync, Corrected, Drifted, Failed, Interrupted}
 
 func outcome(r *reconcile.Report, err error) Outcome {
-	if r != nil && r.Interrupted {
+	if r != nil && r.Interrupted || errors.Is(err, reconcile.ErrInterrupted) {
 		return Interrupted
 	}
 	if r == nil || err != nil {

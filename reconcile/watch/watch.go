@@ -54,7 +54,7 @@ type Options struct {
 	Observe func(Ended)
 }
 
-// maxBackoff is how many pauses at most are between a round that has failed and
+// maxBackoff is how many pauses at most lie between a round that has failed and
 // the next one.
 const maxBackoff = 8
 
@@ -138,9 +138,8 @@ func (s *watched) update(f func(*State)) {
 
 func (w *Watcher) watch(ctx context.Context, stop <-chan struct{}, s *watched, first time.Duration) {
 	wait, pauses := first, 1 // pauses until the next round
+	s.update(func(st *State) { st.Next = time.Now().Add(wait) })
 	for {
-		next := time.Now().Add(wait + time.Duration(pauses-1)*w.o.Every)
-		s.update(func(st *State) { st.Next = next })
 		if !sleep(ctx, stop, wait) {
 			return
 		}
@@ -155,8 +154,12 @@ func (w *Watcher) watch(ctx context.Context, stop <-chan struct{}, s *watched, f
 			failures = s.state.Failures // this goroutine alone writes it
 		}
 		ended := w.round(ctx, stop, s, err, failures)
+		wait, pauses = w.pause(), min(1<<min(s.state.Failures, 10), maxBackoff)
+		s.update(func(st *State) {
+			st.Next = time.Now().Add(wait + time.Duration(pauses-1)*w.o.Every)
+			ended.State = st.clone()
+		})
 		w.o.Observe(ended)
-		wait, pauses = w.pause(), 1<<min(ended.State.Failures, 3)
 	}
 }
 
@@ -223,7 +226,6 @@ func (w *Watcher) round(ctx context.Context, stop <-chan struct{}, s *watched, s
 	s.update(func(st *State) {
 		ended.Changes = st.take(ended, failures)
 		st.Running = false
-		ended.State = st.clone()
 	})
 	return ended
 }

@@ -27,21 +27,23 @@ type permitFlags struct {
 }
 
 func (f *permitFlags) register(cmd *cobra.Command) {
+	f.registerLimits(cmd)
 	flags := cmd.Flags()
-	f.given = flags
 	flags.StringVar(&f.approved, "approved", "", "do only what a dry run's JSON `REPORT` shows, or exactly the plan with this digest (sha256:…)")
-	flags.IntVar(&f.maxChanges, "max-changes", 0, "write nothing where more than `N` resources have anything to do; wins over the spec's limits")
-	flags.IntVar(&f.removals, "max-removals", 0, "write nothing where more than `N` things are taken away; wins over the spec's limits")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask")
 	_ = cmd.MarkFlagFilename("approved", "json")
 }
 
+func (f *permitFlags) registerLimits(cmd *cobra.Command) {
+	f.given = cmd.Flags()
+	f.given.IntVar(&f.maxChanges, "max-changes", 0, "write nothing where more than `N` resources have anything to do; wins over the spec's limits")
+	f.given.IntVar(&f.removals, "max-removals", 0, "write nothing where more than `N` things are taken away; wins over the spec's limits")
+}
+
 // approval is what may be done, nil: whatever there is.
 func (f *permitFlags) approval() (*reconcile.Approval, error) {
-	for _, name := range []string{"max-changes", "max-removals"} {
-		if flag := f.given.Lookup(name); strings.HasPrefix(flag.Value.String(), "-") {
-			return nil, fmt.Errorf("--%s %s: a number is wanted; 0 is the least, and allows none", name, flag.Value)
-		}
+	if err := f.checkLimits(); err != nil {
+		return nil, err
 	}
 	switch {
 	case !f.given.Changed("approved"):
@@ -62,6 +64,15 @@ func (f *permitFlags) approval() (*reconcile.Approval, error) {
 		return nil, fmt.Errorf("--approved %s is no plan: %w", f.approved, err)
 	}
 	return approval, nil
+}
+
+func (f *permitFlags) checkLimits() error {
+	for _, name := range []string{"max-changes", "max-removals"} {
+		if flag := f.given.Lookup(name); strings.HasPrefix(flag.Value.String(), "-") {
+			return fmt.Errorf("--%s %s: a number is wanted; 0 is the least, and allows none", name, flag.Value)
+		}
+	}
+	return nil
 }
 
 // limits are the spec's, and the flags' over them.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -87,6 +88,7 @@ func TestHostileAnswer(t *testing.T) {
 //	start PROGRAM ARG...        run in the background
 //	told PATTERN                wait until the program in the background has said this
 //	interrupt                   send it SIGINT
+//	terminate                   send it SIGTERM
 //	ended CODE                  wait for its end, and write the files "out" and "err"
 func TestScripts(t *testing.T) {
 	examples, err := filepath.Abs(filepath.Join("..", "..", "..", "examples"))
@@ -128,6 +130,7 @@ func TestScripts(t *testing.T) {
 			"start":     start,
 			"told":      told,
 			"interrupt": interrupt,
+			"terminate": terminate,
 			"ended":     ended,
 		},
 	})
@@ -255,6 +258,10 @@ func told(ts *testscript.TestScript, _ bool, args []string) {
 
 func interrupt(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(of(ts).process.cmd.Process.Signal(os.Interrupt))
+}
+
+func terminate(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(of(ts).process.cmd.Process.Signal(syscall.SIGTERM))
 }
 
 func ended(ts *testscript.TestScript, _ bool, args []string) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -245,6 +246,11 @@ func (f *awsFlags) check() error {
 		return errors.New("--sandbox and --endpoint-url name two endpoints; choose one")
 	}
 	return nil
+}
+
+// limit is ctx for no longer than a run may take.
+func (f *awsFlags) limit(ctx context.Context) (context.Context, func()) {
+	return context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("the run's limit of %s (--timeout) is over", f.timeout))
 }
 
 // warn says that a run in another region than the spec's is a second stack.

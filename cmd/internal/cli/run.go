@@ -227,17 +227,23 @@ func status(r *reconcile.Report, detailed bool) error {
 type process struct {
 	session *stack.Session
 	ctx     context.Context
-	stop    chan struct{} // closed by the first interrupt
+	stop    <-chan struct{} // closed by the first interrupt
+	signal  os.Signal       // which that was; to be read once stop is closed
 	ends    []func()
 }
 
 // start listens for interrupts and makes ready to ask AWS. The first interrupt
 // closes stop, which lets calls in flight finish and starts no more; the second
-// ends ctx. account is what a sandbox's own is to be, "" where that is open.
+// ends ctx, and so does f.timeout where it is not 0. account is what a sandbox's
+// own is to be, "" where that is open.
 func start(ctx context.Context, env Env, f awsFlags, log *slog.Logger, account string, progress *view.Progress) (*process, error) {
-	p := &process{stop: make(chan struct{})}
-	ctx, cancelTimeout := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("the run's limit of %s (--timeout) is over", f.timeout))
-	p.ends = append(p.ends, cancelTimeout)
+	stop := make(chan struct{})
+	p := &process{stop: stop}
+	if f.timeout > 0 {
+		var cancelTimeout func()
+		ctx, cancelTimeout = f.limit(ctx)
+		p.ends = append(p.ends, cancelTimeout)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	p.ends = append(p.ends, func() { cancel(nil) })
 	p.ctx = ctx
@@ -247,8 +253,8 @@ func start(ctx context.Context, env Env, f awsFlags, log *slog.Logger, account s
 	p.ends = append(p.ends, func() { signal.Stop(signals) })
 	go func() {
 		select {
-		case <-signals:
-			close(p.stop)
+		case p.signal = <-signals:
+			close(stop)
 			fmt.Fprintln(progress, "Interrupted: calls in flight are let finish, no more are started. Once more stops at once.")
 		case <-ctx.Done():
 			return

@@ -296,3 +296,16 @@ func headline(r *reconcile.Report) string {
 	}
 	return "Done: " + done
 }
+
+// Line shows a line of a difference in one line.
+func Line(d reconcile.Diff) string {
+	show := func(v any) string { return strings.Join(render(v), " ") }
+	s := diffSign(d)
+	switch {
+	case d.Before == nil:
+		return s + " " + printable(d.Path) + ": " + show(d.After)
+	case d.After == nil:
+		return s + " " + printable(d.Path) + ": " + show(d.Before)
+	}
+	return s + " " + printable(d.Path) + ": " + show(d.Before) + " -> " + show(d.After)
+}
