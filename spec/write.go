@@ -64,7 +64,7 @@ func (w *writer) liftTags() {
 		}
 		tagged++
 		own := ownTags(res)
-		if common == nil {
+		if tagged == 1 {
 			common = maps.Clone(own)
 		}
 		maps.DeleteFunc(common, func(key, value string) bool {
@@ -224,7 +224,11 @@ func (w *writer) resource(res Resource) *yaml.Node {
 			fields = append(fields, tag)
 		}
 	}
-	put(n, name, textNode(w.bucketName(id.Name)))
+	called := escape(id.Name)
+	if id.Kind == Bucket {
+		called = w.bucketName(id.Name)
+	}
+	put(n, name, textNode(called))
 	for _, field := range fields {
 		if value, given := tree[field]; given {
 			put(n, field, w.field(res, field, value))
@@ -457,8 +461,25 @@ func (w *writer) output(text string) string {
 // escape keeps a text from being taken for references.
 func escape(text string) string { return strings.ReplaceAll(text, "${", "$${") }
 
-// document writes a policy, keys in the order that it has them in. One that
-// cannot stand as YAML stands as its JSON text.
+// elements are the keys of a policy's objects, and of a lifecycle policy's, in
+// the order in which AWS's documentation has them and people write them. What
+// generates JSON often sorts them.
+var elements = []string{
+	"Version", "Id", "Statement",
+	"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition",
+	"rulePriority", "description", "selection", "tagStatus", "tagPrefixList", "tagPatternList", "countType", "countUnit", "countNumber", "action",
+}
+
+func elementRank(key string) int {
+	if i := slices.Index(elements, key); i >= 0 {
+		return i
+	}
+	return len(elements)
+}
+
+// document writes a policy, its elements in their usual order and other keys in
+// the order that it has them in. One that cannot stand as YAML stands as its
+// JSON text.
 func (w *writer) document(of ID, doc Document) *yaml.Node {
 	var problems Problems
 	root, whole := parse("-.json", doc, &problems)
@@ -472,7 +493,9 @@ func (w *writer) jsonNode(of ID, n *node) *yaml.Node {
 	switch n.kind {
 	case mapping:
 		y := object()
-		for _, f := range n.fields {
+		for _, f := range slices.SortedStableFunc(slices.Values(n.fields), func(a, b field) int {
+			return cmp.Compare(elementRank(a.key.text), elementRank(b.key.text))
+		}) {
 			put(y, escape(f.key.text), w.jsonNode(of, f.value))
 		}
 		return flowIfEmpty(y)

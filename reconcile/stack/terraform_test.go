@@ -76,35 +76,17 @@ func TestTerraform(t *testing.T) {
 		a := newAccount(t)
 		dir := tf.dir(t, a, "main.tf")
 		dir.run("apply", "-input=false", "-no-color", "-auto-approve", "-parallelism=20")
-		key := strings.TrimSpace(dir.run("state", "show", "-no-color", "aws_iam_access_key.ml_engineer_key"))
+		state := dir.run("state", "pull")
 
-		path := a.example(t, "dev.yaml")
-		o := a.mustApply(t, path)
-		for _, r := range o.results {
-			if r.Action == reconcile.Create {
-				t.Errorf("%s was created although terraform had made it", r.ID)
-			}
-			for _, d := range r.Diffs {
-				if !strings.HasPrefix(d.Path, "tags.") || d.Before != nil {
-					t.Errorf("%s: %s: %v -> %v is no tag that is added", r.ID, d.Path, d.Before, d.After)
-				}
-			}
-		}
-		a.mustBeInSync(t, path)
-
-		keys, err := a.iam.ListAccessKeys(t.Context(), &iam.ListAccessKeysInput{UserName: aws.String("ml-engineer")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(keys.AccessKeyMetadata) != 1 {
-			t.Fatalf("%d access keys, want the one of terraform", len(keys.AccessKeyMetadata))
-		}
-		id := aws.ToString(keys.AccessKeyMetadata[0].AccessKeyId)
-		if !strings.Contains(key, id) {
-			t.Errorf("the access key is %s, which terraform does not know", id)
-		}
-		if got := output(t, o.outputs, "ml_engineer_access_key_id"); got != id {
-			t.Errorf("ml_engineer_access_key_id is %s, want %s", got, id)
+		// What is exported of it is in AWS already, but for the mark.
+		text := a.exportState(t, state, "churn-prediction", "dev")
+		golden(t, filepath.Join("testdata", "terraform", "exported.yaml"), text)
+		exported := a.write(t, strings.Replace(string(text), "ml-engineer.credentials", "SINK", 1))
+		mustOnlyTag(t, a.look(exported), true)
+		a.mustApply(t, exported)
+		a.mustBeInSync(t, exported)
+		if diff := cmp.Diff(string(text), string(a.exportState(t, state, "churn-prediction", "dev"))); diff != "" {
+			t.Errorf("exported again it is (-first +second):\n%s", diff)
 		}
 
 		changes := dir.plan(nil)
@@ -116,6 +98,27 @@ func TestTerraform(t *testing.T) {
 		// Everything that can carry tags got the mark, the bucket included.
 		if len(changes) != 11 {
 			t.Errorf("terraform sees other tags on %d resources, want 11:\n%s", len(changes), strings.Join(changes, "\n"))
+		}
+
+		// And what is written by hand finds no more to do than tags of its own.
+		path := a.example(t, "dev.yaml")
+		o := a.mustApply(t, path)
+		mustOnlyTag(t, o, false)
+		a.mustBeInSync(t, path)
+
+		keys, err := a.iam.ListAccessKeys(t.Context(), &iam.ListAccessKeysInput{UserName: aws.String("ml-engineer")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(keys.AccessKeyMetadata) != 1 {
+			t.Fatalf("%d access keys, want the one of terraform", len(keys.AccessKeyMetadata))
+		}
+		id := aws.ToString(keys.AccessKeyMetadata[0].AccessKeyId)
+		if !strings.Contains(state, id) {
+			t.Errorf("the access key is %s, which terraform does not know", id)
+		}
+		if got := output(t, o.outputs, "ml_engineer_access_key_id"); got != id {
+			t.Errorf("ml_engineer_access_key_id is %s, want %s", got, id)
 		}
 	})
 }

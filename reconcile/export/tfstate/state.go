@@ -385,6 +385,8 @@ func (p Part) tells(value any) bool {
 	switch v := value.(type) {
 	case string:
 		return p.Tells(v)
+	case spec.Document:
+		return p.Tells(string(v))
 	case []any:
 		return slices.ContainsFunc(v, p.tells)
 	case map[string]any:
