@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -213,6 +214,8 @@ func (q *queue) deliver(ctx context.Context, batch []*Event) (retryAfter time.Du
 	switch {
 	case err == nil:
 		q.count(&q.counts.Sent)
+	case ctx.Err() != nil:
+		// It was this process that gave up.
 	case ok:
 		q.count(&q.counts.Lost)
 		q.log.Error("a notification is lost, since its receiver takes no such thing", "error", permanent, "events", len(batch))
@@ -246,6 +249,9 @@ func (q *queue) post(ctx context.Context, batch []*Event) (retryAfter time.Durat
 		// A *url.Error quotes the address, which is a secret.
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err
+		}
+		if strings.Contains(err.Error(), "malformed HTTP") { // and a quotation, of whatever the receiver has sent
+			err = errors.New("the answer is not HTTP")
 		}
 		return 0, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,8 +100,12 @@ type slack struct{ target }
 func (slack) wants(e Event) bool { return !e.First || e.State != watch.IsWellAgain }
 func (slack) most() int          { return 50 }
 
-// mostSlack keeps a message below the 4,000 characters that Slack advises.
-const mostSlack = 3500
+// What a message to Slack holds: less than the 4,000 characters that Slack
+// advises, and of each resource so many lines of its difference.
+const (
+	mostSlack      = 3500
+	mostSlackLines = 5
+)
 
 func (slack) body(batch []*Event) ([]byte, error) {
 	// https://docs.slack.dev/messaging/formatting-message-text: these three are
@@ -115,10 +120,12 @@ func (slack) body(batch []*Event) ([]byte, error) {
 		text := "\n" + map[watch.ChangeKind]string{
 			watch.HasDrifted: ":warning:", watch.WasCorrected: ":wrench:", watch.CannotBeMended: ":rotating_light:", watch.IsWellAgain: ":white_check_mark:",
 		}[e.State] + " " + escape.Replace(e.what())
-		for _, line := range e.Lines {
-			text += "\n> " + quote(escape.Replace(line))
+		lines := e.Lines
+		if len(lines) > mostSlackLines {
+			lines = append(lines[:mostSlackLines:mostSlackLines], "…")
 		}
-		for _, line := range append(strings.Split(e.Error, "\n"), e.Notes...) {
+		lines = slices.Concat(lines, strings.Split(e.Error, "\n"), e.Notes)
+		for _, line := range lines {
 			if line != "" {
 				text += "\n> " + quote(escape.Replace(line))
 			}
