@@ -212,6 +212,7 @@ var (
 	errNotApproved = errors.New("the run is not what was approved")
 	errOverLimit   = errors.New("the run is over the limit")
 	errNewAccess   = errors.New("the run would give new access")
+	errKept        = errors.New("something else cannot be deleted")
 )
 
 // hold keeps what is planned from being written.
@@ -327,6 +328,8 @@ func planned(id spec.ID, plan Plan) ResourceChange {
 	switch {
 	case len(plan.Steps) == 0:
 		c.Action = None
+	case plan.Deletes:
+		c.Action = Delete
 	case !plan.Exists:
 		c.Action = Create
 	}

@@ -58,6 +58,7 @@ type still struct {
 
 func (s still) ID() spec.ID                                  { return s.id }
 func (s still) Needs() []spec.ID                             { return nil }
+func (s still) Permissions() []reconcile.Permission          { return nil }
 func (s still) Plan(context.Context) (reconcile.Plan, error) { return s.plan, s.err }
 
 // step is one that must not be done.
@@ -239,6 +240,8 @@ type replanned struct {
 
 func (r *replanned) ID() spec.ID      { return bucketID("b") }
 func (r *replanned) Needs() []spec.ID { return nil }
+
+func (r *replanned) Permissions() []reconcile.Permission { return nil }
 
 func (r *replanned) Plan(context.Context) (reconcile.Plan, error) {
 	switch {

@@ -15,8 +15,8 @@ import (
 // spec's own type of it, and AWS is read into that very type. F holds the few
 // facts that a spec has no word for; [NoFacts] where there are none.
 //
-// Describe is the only one that asks AWS. The others do no I/O and change
-// nothing that they are handed.
+// Describe, Tags and Holders are the only ones that ask AWS. The others do no
+// I/O and change nothing that they are handed.
 type Kind[S spec.Resource, F any] interface {
 	// Describe reads the fields that want gives, or every field where all is
 	// set. It never writes.
@@ -35,6 +35,24 @@ type Kind[S spec.Resource, F any] interface {
 	// Diff lists the steps from live to want, which is complete. An error says
 	// what cannot be changed, and what to do.
 	Diff(live Live[S, F], want S, changes Changes) ([]Step, error)
+
+	// Permissions are what IAM has to allow for the calls that the kind makes
+	// for want, whatever AWS has.
+	Permissions(want S) []Permission
+
+	// Tags reads the tags that the resource has now, as its own service tells
+	// them; nil where it is not there. It never writes.
+	Tags(ctx context.Context, want S) (map[string]string, error)
+
+	// Holders reads what keeps the resource from being deleted: what of others
+	// is in it, or needs it. want is as for Delete. It never writes.
+	Holders(ctx context.Context, live Live[S, F], want S) ([]Holder, error)
+
+	// Delete lists the steps that take live away, each of which may be done a
+	// second time. want says what there is to know beside: the name, and what
+	// the spec permits (forceDestroy, forceDelete), which it does not of what
+	// has left the spec.
+	Delete(live Live[S, F], want S) ([]Step, error)
 }
 
 // A Sharer is a kind of which several stacks may need the same resource. Where
@@ -68,6 +86,8 @@ type declared[S spec.Resource, F any] struct {
 func (d *declared[S, F]) ID() spec.ID { return d.want.ID() }
 
 func (d *declared[S, F]) Needs() []spec.ID { return d.want.Common().Needs }
+
+func (d *declared[S, F]) Permissions() []Permission { return d.kind.Permissions(d.want) }
 
 func (d *declared[S, F]) Plan(ctx context.Context) (Plan, error) {
 	live, err := d.kind.Describe(ctx, d.want, false)
@@ -192,7 +212,7 @@ type Steps struct {
 // the resource's address. What more there is to say of the step can be said of
 // the answer, which counts for nothing where there was no step.
 func (s *Steps) Add(call, does string, lines []Diff, do func(context.Context) error) *Step {
-	step := Step{Call: call, Action: call, Does: does + " " + s.For.String(), Diffs: lines, Do: do}
+	step := Step{Call: call, Does: does + " " + s.For.String(), Diffs: lines, Do: do}
 	if len(lines) == 0 {
 		return &step
 	}

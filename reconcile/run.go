@@ -47,10 +47,19 @@ var ErrOvertaken = errors.New("somebody else has changed it meanwhile")
 // ErrInterrupted is why a resource was left alone after an interrupt.
 var ErrInterrupted = errors.New("interrupted")
 
-// A NeedError says that a resource was skipped because of one that it needs.
-type NeedError struct{ Need spec.ID }
+// A NeedError says that a resource was skipped because of one that it needs, or
+// that needs it and was to go before it.
+type NeedError struct {
+	Need spec.ID
+	By   bool // Need needs it
+}
 
-func (e *NeedError) Error() string { return "needs " + e.Need.String() }
+func (e *NeedError) Error() string {
+	if e.By {
+		return "still needed by " + e.Need.String()
+	}
+	return "needs " + e.Need.String()
+}
 
 // An Observer hears of a run as it goes, from several goroutines at once.
 type Observer interface {
@@ -79,7 +88,11 @@ type node struct {
 	plan   Plan
 	read   bool // plan is what a look has said
 	result Result
-	done   chan struct{} // closed when Apply is through with it
+	done   chan struct{} // closed when Apply has written it
+	after  []*node       // what it has to wait for
+
+	goes    bool // it is to be deleted
+	written bool // all its steps were done
 
 	approved *ResourceChange // what may be done of it; nil: whatever there is
 }
@@ -94,6 +107,7 @@ func Look(ctx context.Context, resources []Resource, o Options) *Run {
 	r := &Run{opts: o, byID: make(map[spec.ID]*node, len(resources))}
 	for _, res := range resources {
 		n := &node{res: res, done: make(chan struct{})}
+		_, n.goes = res.(Removal)
 		r.nodes = append(r.nodes, n)
 		r.byID[res.ID()] = n
 	}
@@ -123,6 +137,7 @@ func Look(ctx context.Context, resources []Resource, o Options) *Run {
 		})
 	}
 	wg.Wait()
+	r.order()
 	r.skip()
 	return r
 }
@@ -194,7 +209,7 @@ func (r *Run) skip() {
 			if n.result.Status != Planned {
 				continue
 			}
-			if err := r.unmet(n); err != nil {
+			if err := n.unmet(); err != nil {
 				n.result.Status, n.result.Err = Skipped, err
 				changed = true
 			}
@@ -202,16 +217,12 @@ func (r *Run) skip() {
 	}
 }
 
-// unmet names the first need of n that AWS is not known to have.
-func (r *Run) unmet(n *node) error {
-	for _, id := range n.res.Needs() {
-		need, ok := r.byID[id]
-		if !ok {
-			continue
-		}
-		switch need.result.Status {
+// unmet names the first of what n waits for that has come to nothing.
+func (n *node) unmet() error {
+	for _, first := range n.after {
+		switch first.result.Status {
 		case Failed, Skipped, Unconfirmed:
-			return &NeedError{Need: id}
+			return &NeedError{Need: first.result.ID, By: n.goes}
 		}
 	}
 	return nil
@@ -248,10 +259,8 @@ func (r *Run) Apply(ctx context.Context) {
 	for _, n := range r.nodes {
 		wg.Go(func() {
 			defer close(n.done)
-			for _, id := range n.res.Needs() {
-				if need, ok := r.byID[id]; ok {
-					<-need.done
-				}
+			for _, first := range n.after {
+				<-first.done
 			}
 			if n.result.Status == Planned {
 				place := places[n.res.ID().Kind]
@@ -259,16 +268,37 @@ func (r *Run) Apply(ctx context.Context) {
 				r.apply(ctx, n)
 				<-place
 			}
-			if o := r.opts.Observer; o != nil {
-				o.Finished(n.result)
+			if !n.gone() {
+				r.finished(n)
 			}
 		})
 	}
 	wg.Wait()
+
+	// Whether all is gone that was deleted is asked together: a page of IAM
+	// tells of many.
+	for _, n := range r.nodes {
+		if n.gone() {
+			wg.Go(func() {
+				r.settle(ctx, n)
+				r.finished(n)
+			})
+		}
+	}
+	wg.Wait()
 }
 
+func (r *Run) finished(n *node) {
+	if o := r.opts.Observer; o != nil {
+		o.Finished(n.result)
+	}
+}
+
+// gone says that n was deleted, for all that the answers tell.
+func (n *node) gone() bool { return n.goes && n.written }
+
 func (r *Run) apply(ctx context.Context, n *node) {
-	if err := r.unmet(n); err != nil {
+	if err := n.unmet(); err != nil {
 		n.result.Status, n.result.Err = Skipped, err
 		return
 	}
@@ -283,6 +313,13 @@ func (r *Run) apply(ctx context.Context, n *node) {
 		n.fail(ctx, err)
 		return
 	}
+	if n.written = true; !n.goes {
+		r.settle(ctx, n)
+	}
+}
+
+// settle says of what was written whether AWS shows it.
+func (r *Run) settle(ctx context.Context, n *node) {
 	if err := r.confirm(ctx, n); err != nil {
 		n.fail(ctx, err)
 		return
@@ -411,14 +448,18 @@ func (r *Run) confirm(ctx context.Context, n *node) error {
 		if err != nil {
 			return &unconfirmedError{fmt.Errorf("written, but not read back: describe %s: %w", n.result.ID, awsx.Clean(err))}
 		}
-		if len(plan.Steps) == 0 {
+		if n.goes && !plan.Exists || !n.goes && len(plan.Steps) == 0 {
 			n.plan = plan
 			return nil
 		}
-		if !poll.Again(ctx) {
-			return fmt.Errorf("read back %s: after %s aws still differs in %s, which %s would mend; somebody else may be changing it too",
-				n.result.ID, confirmBudget, paths(plan.Steps), calls(plan.Steps))
+		if poll.Again(ctx) {
+			continue
 		}
+		if n.goes {
+			return fmt.Errorf("read back %s: after %s aws still has it; somebody may have made it again", n.result.ID, confirmBudget)
+		}
+		return fmt.Errorf("read back %s: after %s aws still differs in %s, which %s would mend; somebody else may be changing it too",
+			n.result.ID, confirmBudget, paths(plan.Steps), calls(plan.Steps))
 	}
 }
 

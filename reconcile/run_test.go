@@ -77,6 +77,8 @@ func newFake(l *log, name string, needs ...string) *fake {
 func (f *fake) ID() spec.ID      { return f.id }
 func (f *fake) Needs() []spec.ID { return f.needs }
 
+func (f *fake) Permissions() []reconcile.Permission { return nil }
+
 func (f *fake) Plan(ctx context.Context) (reconcile.Plan, error) {
 	f.log.add("%s look", f.id.Name)
 	if f.plan != nil {

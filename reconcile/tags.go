@@ -13,6 +13,8 @@ const (
 	// Mark is the key of the ownership mark. Its value is the stack's name,
 	// PROJECT/ENVIRONMENT.
 	Mark = OwnPrefix + "stack"
+	// Protect is the key of the tag that keeps a resource from being deleted.
+	Protect = OwnPrefix + "protect"
 
 	// maxTags is what every service here lets a resource carry, AWS's own
 	// tags not counted.

@@ -3,6 +3,7 @@ package ecr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -262,6 +263,45 @@ func (r *Repositories) Diff(live Live, want spec.ECRRepository, c reconcile.Chan
 	return steps.List, nil
 }
 
+// Permissions are what a repository's calls need.
+func (r *Repositories) Permissions(want spec.ECRRepository) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*r.env.ARN(want.ID(), "")}}
+	p.Read("ecr:DescribeRepositories", "ecr:ListTagsForResource")
+	p.Write("ecr:CreateRepository", "ecr:TagResource", "ecr:UntagResource")
+	p.Also(reconcile.Writing, "ecr:CreateRepository", "ecr:TagResource")
+	if want.ImageTagMutability != "" {
+		p.Write("ecr:PutImageTagMutability")
+	}
+	if want.ScanOnPush != nil {
+		p.Write("ecr:PutImageScanningConfiguration")
+	}
+	if want.LifecyclePolicy.Given() {
+		p.Read("ecr:GetLifecyclePolicy")
+		if want.LifecyclePolicy.Empty() {
+			p.Write("ecr:DeleteLifecyclePolicy")
+		} else {
+			p.Write("ecr:PutLifecyclePolicy")
+		}
+	}
+	if want.Policy.Given() {
+		p.Read("ecr:GetRepositoryPolicy")
+		if want.Policy.Empty() {
+			p.Write("ecr:DeleteRepositoryPolicy")
+		} else {
+			p.Write("ecr:SetRepositoryPolicy")
+		}
+	}
+	// ECR makes a grant for itself with the caller's rights.
+	// https://docs.aws.amazon.com/AmazonECR/latest/userguide/encryption-at-rest.html
+	if e := want.Encryption; e != nil && e.KMSKey != nil {
+		p.On = []string{*e.KMSKey}
+		for _, action := range []string{"kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"} {
+			p.Also(reconcile.Writing, "ecr:CreateRepository", action)
+		}
+	}
+	return p.List
+}
+
 // immutable refuses what ECR cannot change. A replacement would take the
 // images with it, so there is none.
 func immutable(encryption []reconcile.Diff) error {
@@ -369,4 +409,23 @@ func tagList(tags map[string]string) []types.Tag {
 		list = append(list, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
 	}
 	return list
+}
+
+// Tags reads the tags that a repository has now.
+func (r *Repositories) Tags(ctx context.Context, want spec.ECRRepository) (map[string]string, error) {
+	live, err := r.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a repository from being deleted.
+func (r *Repositories) Holders(context.Context, Live, spec.ECRRepository) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a repository away.
+func (r *Repositories) Delete(Live, spec.ECRRepository) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
 }

@@ -210,6 +210,27 @@ func (c *Clusters) Diff(live liveCluster, want spec.ECSCluster, changes reconcil
 	return steps.List, nil
 }
 
+// Permissions are what a cluster's calls need.
+func (c *Clusters) Permissions(want spec.ECSCluster) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*c.env.ARN(want.ID(), "")}}
+	p.Read("ecs:DescribeClusters")
+	p.Write("ecs:CreateCluster", "ecs:TagResource", "ecs:UntagResource")
+	p.Also(reconcile.Writing, "ecs:CreateCluster", "ecs:TagResource")
+	if want.Settings != nil || want.Configuration != nil {
+		p.Write("ecs:UpdateCluster")
+	}
+	if want.CapacityProviders != nil || want.DefaultCapacityProviderStrategy != nil {
+		p.Write("ecs:PutClusterCapacityProviders")
+	}
+	// The first cluster of an account makes a role, with the caller's rights.
+	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles.html
+	p.On = []string{fmt.Sprintf("arn:%s:iam::%s:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS*", c.env.Partition, c.env.Account)}
+	p.Also(reconcile.Writing, "ecs:CreateCluster", "iam:CreateServiceLinkedRole").If = reconcile.Condition{
+		Operator: "StringEquals", Key: "iam:AWSServiceName", Values: []string{"ecs.amazonaws.com"},
+	}
+	return p.List
+}
+
 // linkedRoleBudget covers the first cluster of an account: ECS makes its
 // service-linked role then, and cannot assume it at once.
 const linkedRoleBudget = 2 * time.Minute
@@ -294,4 +315,23 @@ func tagList(tags map[string]string) []types.Tag {
 		list = append(list, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
 	}
 	return list
+}
+
+// Tags reads the tags that a cluster has now.
+func (c *Clusters) Tags(ctx context.Context, want spec.ECSCluster) (map[string]string, error) {
+	live, err := c.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a cluster from being deleted.
+func (c *Clusters) Holders(context.Context, liveCluster, spec.ECSCluster) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a cluster away.
+func (c *Clusters) Delete(liveCluster, spec.ECSCluster) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
 }

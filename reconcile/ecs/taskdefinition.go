@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -217,6 +218,26 @@ func (t TaskDefinitions) Diff(live liveTaskDefinition, want spec.ECSTaskDefiniti
 	return steps.List, nil
 }
 
+// Permissions are what a task definition's calls need: to register one is to
+// hand its roles to ECS.
+func (t TaskDefinitions) Permissions(want spec.ECSTaskDefinition) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{"*"}}
+	p.Read("ecs:DescribeTaskDefinition")
+	p.On = []string{fmt.Sprintf("arn:%s:ecs:%s:%s:task-definition/%s:*", t.Env.Partition, t.Env.Region, t.Env.Account, want.Family)}
+	p.Write("ecs:RegisterTaskDefinition", "ecs:TagResource", "ecs:UntagResource")
+	p.Also(reconcile.Writing, "ecs:RegisterTaskDefinition", "ecs:TagResource")
+	for _, role := range []*string{want.ExecutionRole, want.TaskRole} {
+		if aws.ToString(role) == "" {
+			continue
+		}
+		p.On = []string{*role}
+		p.Also(reconcile.Writing, "ecs:RegisterTaskDefinition", "iam:PassRole").If = reconcile.Condition{
+			Operator: "StringEquals", Key: "iam:PassedToService", Values: []string{"ecs-tasks.amazonaws.com"},
+		}
+	}
+	return p.List
+}
+
 // registerBudget covers a role that was created a moment ago and that ECS does
 // not know yet, and registrations of the family by somebody else.
 const registerBudget = 30 * time.Second
@@ -264,4 +285,23 @@ func orNone(text *string) *string {
 		return nil
 	}
 	return text
+}
+
+// Tags reads the tags that a family has now.
+func (t TaskDefinitions) Tags(ctx context.Context, want spec.ECSTaskDefinition) (map[string]string, error) {
+	live, err := t.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a family from being deleted.
+func (t TaskDefinitions) Holders(context.Context, liveTaskDefinition, spec.ECSTaskDefinition) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a family away.
+func (t TaskDefinitions) Delete(liveTaskDefinition, spec.ECSTaskDefinition) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
 }

@@ -56,12 +56,13 @@ const maxKeys = 2
 //
 // The mark also keeps two runs from making a key each; see claim.
 type AccessKey struct {
-	api   AccessKeyAPI
-	env   reconcile.Env
-	user  string
-	base  func(context.Context) (liveUser, error)
-	sinks []sink.Sink
-	prove Prove
+	api     AccessKeyAPI
+	env     reconcile.Env
+	user    string
+	userARN string
+	base    func(context.Context) (liveUser, error)
+	sinks   []sink.Sink
+	prove   Prove
 
 	// terms.asOf stands still during a run, so that a run does not meet
 	// deadlines that it has set itself. terms.committed is what this run has
@@ -76,6 +77,20 @@ func (k *AccessKey) ID() spec.ID { return spec.ID{Kind: spec.AccessKey, Name: k.
 
 // Needs names the key's user.
 func (k *AccessKey) Needs() []spec.ID { return []spec.ID{{Kind: spec.User, Name: k.user}} }
+
+// Permissions are what the calls of the key and of its sinks need. IAM's
+// resource of all that is done to a key is its user.
+func (k *AccessKey) Permissions() []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{k.userARN}}
+	p.Read("iam:GetUser", "iam:ListAccessKeys", "iam:GetAccessKeyLastUsed")
+	p.Write("iam:CreateAccessKey", "iam:UpdateAccessKey", "iam:DeleteAccessKey", "iam:TagUser")
+	for _, s := range k.sinks {
+		if s, ok := s.(*sink.SecretsManager); ok {
+			p.List = append(p.List, s.Permissions(k.env)...)
+		}
+	}
+	return p.List
+}
 
 // Plan reads the user's keys and the record in its tags, and says what is to
 // do.
@@ -102,14 +117,18 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 			break
 		}
 	}
+	return live, k.inspect(ctx, &live)
+}
 
+// inspect looks for the keys in the sinks, and who uses those that may be lost.
+func (k *AccessKey) inspect(ctx context.Context, live *accessKeys) error {
 	for i := range live.keys {
 		key := &live.keys[i]
 		if key.id == live.record.retiring {
 			continue // it has left the sinks
 		}
 		if err := k.look(ctx, key); err != nil {
-			return accessKeys{}, err
+			return err
 		}
 	}
 	uncommitted := ids(live.uncommitted())
@@ -124,7 +143,7 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 			continue // deleted a moment ago, and still listed
 		}
 		if err != nil {
-			return accessKeys{}, err
+			return err
 		}
 		last := out.AccessKeyLastUsed
 		if last == nil || last.LastUsedDate == nil {
@@ -138,7 +157,7 @@ func (k *AccessKey) describe(ctx context.Context) (accessKeys, error) {
 			key.used = *last.LastUsedDate
 		}
 	}
-	return live, nil
+	return nil
 }
 
 const (

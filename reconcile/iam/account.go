@@ -32,24 +32,28 @@ type Keys struct {
 	Rotate         func(user string) bool // makes the user's key due; nil: none
 }
 
-// New prepares what the spec declares under iam. A spec of many resources is
-// read by the page, any other one by one.
-func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Keys) []reconcile.Resource {
+// New prepares what the spec declares under iam. What several stacks have read
+// together is taken from their snapshot, nil where there is none. Otherwise a
+// spec of many resources is read by the page, any other one by one.
+func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Keys, snapshot *Snapshot) []reconcile.Resource {
+	if snapshot == nil && Many(want) {
+		snapshot = NewSnapshot(api, tagging, env.Partition)
+	}
 	read := oneByOne(api, env, want)
-	if len(want.Policies)+len(want.Roles)+len(want.Groups)+len(want.Users) > many {
-		read = byThePage(api, tagging, env, want)
+	if snapshot != nil {
+		read = byThePage(api, snapshot, env, want)
 	}
 
 	known := documentsOf(env, want.Policies)
 	var all []reconcile.Resource
 	for _, w := range want.OIDCProviders {
-		all = append(all, reconcile.Declare(OIDCProviders{api, env}, env, w))
+		all = append(all, reconcile.Declare(OIDCProviders{api: api, env: env}, env, w))
 	}
 	for _, w := range want.Policies {
-		all = append(all, reconcile.Declare(Policies{api, env, read.policy}, env, w))
+		all = append(all, reconcile.Declare(Policies{api: api, env: env, read: read.policy}, env, w))
 	}
 	for _, w := range want.Roles {
-		all = append(all, reconcile.Declare(Roles{api, env, known, read.role}, env, w))
+		all = append(all, reconcile.Declare(Roles{api: api, env: env, known: known, read: read.role}, env, w))
 	}
 	for _, w := range want.Groups {
 		all = append(all, reconcile.Declare(Groups{api, env, read.group}, env, w))
@@ -61,13 +65,13 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 		}
 	}
 	for _, w := range want.Users {
-		all = append(all, reconcile.Declare(Users{api, env, known, read.user, read.granted, claims}, env, w))
+		all = append(all, reconcile.Declare(Users{api: api, env: env, known: known, read: read.user, granted: read.granted, claims: claims}, env, w))
 		if w.AccessKey == nil {
 			continue
 		}
 		to := sinks(keys, env, w)
 		all = append(all, &AccessKey{
-			api: api, env: env, user: w.Name, base: func(ctx context.Context) (liveUser, error) { return read.user(ctx, w.Name) },
+			api: api, env: env, user: w.Name, userARN: *env.ARN(w.ID(), w.Path), base: func(ctx context.Context) (liveUser, error) { return read.user(ctx, w.Name) },
 			claim: claims[w.Name], sinks: to, prove: keys.Prove,
 			terms: terms{
 				asOf: env.Now(), rotateAfter: w.AccessKey.RotateAfter, retireAfter: w.AccessKey.RetireAfter,

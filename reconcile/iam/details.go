@@ -36,13 +36,17 @@ var _ TaggingAPI = (*tagging.Client)(nil)
 // thousand entities, whosever they are, and none says all.
 const many = 50
 
+func entities(want spec.IAM) int {
+	return len(want.Policies) + len(want.Roles) + len(want.Groups) + len(want.Users)
+}
+
 // byThePage is a reader whose first answer for each resource comes from
 // GetAccountAuthorizationDetails. That has no role's description or session
 // duration (ListRoles has), and no policy's description or tags (the tagging
 // API has the tags). Whatever asks again is read by itself, and everything is
 // where a page cannot be had: the calls may be denied.
-func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM) reader {
-	d := &details{api: api, tagging: tags, env: env, want: want, call: awsx.NewSingle()}
+func byThePage(api API, snapshot *Snapshot, env reconcile.Env, want spec.IAM) reader {
+	d := &details{api: api, snapshot: snapshot, env: env, want: want}
 
 	roleByName := make(map[string]spec.IAMRole, len(want.Roles))
 	groupByName := make(map[string]spec.IAMGroup, len(want.Groups))
@@ -86,15 +90,46 @@ func byThePage(api API, tags TaggingAPI, env reconcile.Env, want spec.IAM) reade
 	}
 }
 
-// details holds an account's pages once they are read.
+// details answers for one stack out of a snapshot.
 type details struct {
-	api     API
-	tagging TaggingAPI
-	env     reconcile.Env
-	want    spec.IAM
+	api      API
+	snapshot *Snapshot
+	env      reconcile.Env
+	want     spec.IAM
+}
 
-	call awsx.Single
-	page pages
+// A Snapshot is an account's IAM by the page. Each part is read when the first
+// of several stacks asks for it.
+type Snapshot struct {
+	api       DetailsAPI
+	tagging   TaggingAPI
+	partition string
+
+	details awsx.Single
+	page    pages
+
+	tags      awsx.Single
+	tagsByARN map[string]map[string]string // of policies
+
+	roles  awsx.Single
+	listed map[string]types.Role // by name
+}
+
+// NewSnapshot prepares a snapshot. It asks nobody yet.
+func NewSnapshot(api DetailsAPI, tagging TaggingAPI, partition string) *Snapshot {
+	return &Snapshot{
+		api: api, tagging: tagging, partition: partition,
+		details: awsx.NewSingle(), tags: awsx.NewSingle(), roles: awsx.NewSingle(),
+	}
+}
+
+// Many says whether so much of IAM is cheaper to read by the page.
+func Many(all ...spec.IAM) bool {
+	n := 0
+	for _, w := range all {
+		n += entities(w)
+	}
+	return n > many
 }
 
 type pages struct {
@@ -104,46 +139,51 @@ type pages struct {
 	users    map[string]types.UserDetail          // by name
 }
 
-func (d *details) read(ctx context.Context) (pages, error) {
-	err := d.call.Do(ctx, func() error {
-		d.page = pages{
-			policies: map[string]types.ManagedPolicyDetail{},
-			roles:    map[string]types.RoleDetail{},
-			groups:   map[string]types.GroupDetail{},
-			users:    map[string]types.UserDetail{},
-		}
-		all := iam.NewGetAccountAuthorizationDetailsPaginator(d.api, &iam.GetAccountAuthorizationDetailsInput{
-			Filter:   []types.EntityType{types.EntityTypeUser, types.EntityTypeGroup, types.EntityTypeRole, types.EntityTypeLocalManagedPolicy},
-			MaxItems: aws.Int32(1000),
-		})
-		for all.HasMorePages() {
-			page, err := all.NextPage(ctx)
-			if err != nil {
-				return err
-			}
-			// Each of the lists is there, empty or not.
-			if page.Policies == nil && page.RoleDetailList == nil && page.GroupDetailList == nil && page.UserDetailList == nil {
-				return awsx.Hollow("iam:GetAccountAuthorizationDetails", "lists", page.ResultMetadata)
-			}
-			for _, p := range page.Policies {
-				d.page.policies[aws.ToString(p.Arn)] = p
-			}
-			for _, r := range page.RoleDetailList {
-				d.page.roles[aws.ToString(r.RoleName)] = r
-			}
-			for _, g := range page.GroupDetailList {
-				d.page.groups[aws.ToString(g.GroupName)] = g
-			}
-			for _, u := range page.UserDetailList {
-				d.page.users[aws.ToString(u.UserName)] = u
-			}
-		}
-		return nil
+func (s *Snapshot) read(ctx context.Context) (pages, error) {
+	err := s.details.Do(ctx, func() (err error) {
+		s.page, err = readPages(ctx, s.api)
+		return err
 	})
 	if err != nil {
 		return pages{}, err
 	}
-	return d.page, nil
+	return s.page, nil
+}
+
+func readPages(ctx context.Context, api DetailsAPI) (pages, error) {
+	found := pages{
+		policies: map[string]types.ManagedPolicyDetail{},
+		roles:    map[string]types.RoleDetail{},
+		groups:   map[string]types.GroupDetail{},
+		users:    map[string]types.UserDetail{},
+	}
+	all := iam.NewGetAccountAuthorizationDetailsPaginator(api, &iam.GetAccountAuthorizationDetailsInput{
+		Filter:   []types.EntityType{types.EntityTypeUser, types.EntityTypeGroup, types.EntityTypeRole, types.EntityTypeLocalManagedPolicy},
+		MaxItems: aws.Int32(1000),
+	})
+	for all.HasMorePages() {
+		page, err := all.NextPage(ctx)
+		if err != nil {
+			return pages{}, err
+		}
+		// Each of the lists is there, empty or not.
+		if page.Policies == nil && page.RoleDetailList == nil && page.GroupDetailList == nil && page.UserDetailList == nil {
+			return pages{}, awsx.Hollow("iam:GetAccountAuthorizationDetails", "lists", page.ResultMetadata)
+		}
+		for _, p := range page.Policies {
+			found.policies[aws.ToString(p.Arn)] = p
+		}
+		for _, r := range page.RoleDetailList {
+			found.roles[aws.ToString(r.RoleName)] = r
+		}
+		for _, g := range page.GroupDetailList {
+			found.groups[aws.ToString(g.GroupName)] = g
+		}
+		for _, u := range page.UserDetailList {
+			found.users[aws.ToString(u.UserName)] = u
+		}
+	}
+	return found, nil
 }
 
 func (d *details) policies(ctx context.Context, arns []string) (map[string]livePolicy, error) {
@@ -151,12 +191,12 @@ func (d *details) policies(ctx context.Context, arns []string) (map[string]liveP
 	var tags map[string]map[string]string
 	var reads awsx.Reads
 	reads.Go(func() (err error) {
-		page, err = d.read(ctx)
+		page, err = d.snapshot.read(ctx)
 		return err
 	})
 	reads.Go(func() error {
 		// Without the tagging API the tags are read policy by policy below.
-		tags, _ = d.policyTags(ctx)
+		tags, _ = d.snapshot.policyTags(ctx)
 		return nil
 	})
 	err := reads.Wait()
@@ -283,27 +323,41 @@ func detailPolicy(detail types.ManagedPolicyDetail, tags map[string]string) (*li
 	return nil, fmt.Errorf("aws answered no default version of %s", aws.ToString(detail.Arn))
 }
 
+// Permissions are what reading an account by the page needs, where the spec is
+// large enough for it.
+func Permissions(want spec.IAM) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{"*"}}
+	if entities(want) > many {
+		p.Read("iam:GetAccountAuthorizationDetails", "iam:ListRoles", "tag:GetResources")
+	}
+	return p.List
+}
+
 // policyTags reads the tags of all tagged policies of the account. IAM's
 // resources are indexed in the region in which IAM is signed.
-func (d *details) policyTags(ctx context.Context) (map[string]map[string]string, error) {
-	tags := map[string]map[string]string{}
-	all := tagging.NewGetResourcesPaginator(d.tagging, &tagging.GetResourcesInput{
-		ResourceTypeFilters: []string{"iam:policy"}, ResourcesPerPage: aws.Int32(100),
-	})
-	for all.HasMorePages() {
-		page, err := all.NextPage(ctx, func(o *tagging.Options) { o.Region = GlobalRegion(d.env.Partition) })
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range page.ResourceTagMappingList {
-			t := make(map[string]string, len(r.Tags))
-			for _, tag := range r.Tags {
-				t[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+func (s *Snapshot) policyTags(ctx context.Context) (map[string]map[string]string, error) {
+	err := s.tags.Do(ctx, func() error {
+		tags := map[string]map[string]string{}
+		all := tagging.NewGetResourcesPaginator(s.tagging, &tagging.GetResourcesInput{
+			ResourceTypeFilters: []string{"iam:policy"}, ResourcesPerPage: aws.Int32(100),
+		})
+		for all.HasMorePages() {
+			page, err := all.NextPage(ctx, func(o *tagging.Options) { o.Region = GlobalRegion(s.partition) })
+			if err != nil {
+				return err
 			}
-			tags[aws.ToString(r.ResourceARN)] = t
+			for _, r := range page.ResourceTagMappingList {
+				t := make(map[string]string, len(r.Tags))
+				for _, tag := range r.Tags {
+					t[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+				}
+				tags[aws.ToString(r.ResourceARN)] = t
+			}
 		}
-	}
-	return tags, nil
+		s.tagsByARN = tags
+		return nil
+	})
+	return s.tagsByARN, err
 }
 
 // GlobalRegion is where the tagging API tells of IAM.
@@ -322,13 +376,13 @@ func (d *details) roles(ctx context.Context, names []string) (map[string]liveRol
 	var listed map[string]types.Role
 	var reads awsx.Reads
 	reads.Go(func() (err error) {
-		page, err = d.read(ctx)
+		page, err = d.snapshot.read(ctx)
 		return err
 	})
 	for _, r := range d.want.Roles {
 		if r.Description != nil || r.MaxSessionDuration != nil {
 			reads.Go(func() (err error) {
-				listed, err = d.listRoles(ctx)
+				listed, err = d.snapshot.listRoles(ctx)
 				return err
 			})
 			break
@@ -343,44 +397,55 @@ func (d *details) roles(ctx context.Context, names []string) (map[string]liveRol
 		if !ok {
 			continue
 		}
-		inline, err := inlineDocuments(detail.RolePolicyList)
+		is, err := detailRole(detail, listed[name])
 		if err != nil {
 			return nil, err
 		}
-		is, err := role(types.Role{
-			RoleName: detail.RoleName, Path: detail.Path, AssumeRolePolicyDocument: detail.AssumeRolePolicyDocument,
-			PermissionsBoundary: detail.PermissionsBoundary, Tags: detail.Tags,
-			Description: listed[name].Description, MaxSessionDuration: listed[name].MaxSessionDuration,
-		})
-		if err != nil {
-			return nil, err
-		}
-		is.Policies, is.InlinePolicies = attachedARNs(detail.AttachedManagedPolicies), inline
 		found[name] = liveRole{Exists: true, Is: is}
 	}
 	return found, nil
 }
 
-func (d *details) listRoles(ctx context.Context) (map[string]types.Role, error) {
-	roles := map[string]types.Role{}
-	all := iam.NewListRolesPaginator(d.api, &iam.ListRolesInput{MaxItems: aws.Int32(1000)})
-	for all.HasMorePages() {
-		page, err := all.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if page.Roles == nil {
-			return nil, awsx.Hollow("iam:ListRoles", "Roles", page.ResultMetadata)
-		}
-		for _, r := range page.Roles {
-			roles[aws.ToString(r.RoleName)] = r
-		}
+// detailRole is a role as a spec would declare it; listed is what ListRoles has
+// of it beside.
+func detailRole(detail types.RoleDetail, listed types.Role) (spec.IAMRole, error) {
+	inline, err := inlineDocuments(detail.RolePolicyList)
+	if err != nil {
+		return spec.IAMRole{}, err
 	}
-	return roles, nil
+	is, err := role(types.Role{
+		RoleName: detail.RoleName, Path: detail.Path, AssumeRolePolicyDocument: detail.AssumeRolePolicyDocument,
+		PermissionsBoundary: detail.PermissionsBoundary, Tags: detail.Tags,
+		Description: listed.Description, MaxSessionDuration: listed.MaxSessionDuration,
+	})
+	is.Policies, is.InlinePolicies = attachedARNs(detail.AttachedManagedPolicies), inline
+	return is, err
+}
+
+func (s *Snapshot) listRoles(ctx context.Context) (map[string]types.Role, error) {
+	err := s.roles.Do(ctx, func() error {
+		roles := map[string]types.Role{}
+		all := iam.NewListRolesPaginator(s.api, &iam.ListRolesInput{MaxItems: aws.Int32(1000)})
+		for all.HasMorePages() {
+			page, err := all.NextPage(ctx)
+			if err != nil {
+				return err
+			}
+			if page.Roles == nil {
+				return awsx.Hollow("iam:ListRoles", "Roles", page.ResultMetadata)
+			}
+			for _, r := range page.Roles {
+				roles[aws.ToString(r.RoleName)] = r
+			}
+		}
+		s.listed = roles
+		return nil
+	})
+	return s.listed, err
 }
 
 func (d *details) groups(ctx context.Context, names []string) (map[string]liveGroup, error) {
-	page, err := d.read(ctx)
+	page, err := d.snapshot.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -403,7 +468,7 @@ func (d *details) groups(ctx context.Context, names []string) (map[string]liveGr
 }
 
 func (d *details) users(ctx context.Context, names []string) (map[string]liveUser, error) {
-	page, err := d.read(ctx)
+	page, err := d.snapshot.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -417,7 +482,7 @@ func (d *details) users(ctx context.Context, names []string) (map[string]liveUse
 }
 
 func (d *details) grants(ctx context.Context, names []string) (map[string]grants, error) {
-	page, err := d.read(ctx)
+	page, err := d.snapshot.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -427,15 +492,18 @@ func (d *details) grants(ctx context.Context, names []string) (map[string]grants
 		if !ok {
 			continue
 		}
-		inline, err := inlineDocuments(detail.UserPolicyList)
-		if err != nil {
+		if found[name], err = detailGrants(detail); err != nil {
 			return nil, err
-		}
-		found[name] = grants{
-			attached: attachedARNs(detail.AttachedManagedPolicies), inline: inline, groups: append([]string{}, detail.GroupList...),
 		}
 	}
 	return found, nil
+}
+
+func detailGrants(detail types.UserDetail) (grants, error) {
+	inline, err := inlineDocuments(detail.UserPolicyList)
+	return grants{
+		attached: attachedARNs(detail.AttachedManagedPolicies), inline: inline, groups: append([]string{}, detail.GroupList...),
+	}, err
 }
 
 func inlineDocuments(list []types.PolicyDetail) (map[string]spec.Document, error) {

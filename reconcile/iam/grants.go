@@ -134,6 +134,38 @@ func normalGrants(tree map[string]any, g grants) error {
 	return nil
 }
 
+// permissions appends what the calls of readGrants and grant need. What may be
+// attached is what the spec attaches: whoever may attach any policy may do
+// anything.
+func (g grants) permissions(p *reconcile.Permissions, kind string) {
+	if g.attached != nil {
+		p.Read("iam:ListAttached" + kind + "Policies")
+		p.Write("iam:Detach" + kind + "Policy")
+	}
+	if len(g.attached) > 0 {
+		p.Also(reconcile.Writing, "iam:Attach"+kind+"Policy", "iam:Attach"+kind+"Policy").If = reconcile.Condition{
+			Operator: "ArnEquals", Key: "iam:PolicyARN", Values: g.attached,
+		}
+	}
+	if g.inline != nil {
+		p.Read("iam:List"+kind+"Policies", "iam:Get"+kind+"Policy")
+		p.Write("iam:Delete" + kind + "Policy")
+	}
+	if len(g.inline) > 0 {
+		p.Write("iam:Put" + kind + "Policy")
+	}
+	switch boundary := aws.ToString(g.boundary); {
+	case g.boundary == nil:
+	case boundary == "":
+		p.Write("iam:Delete" + kind + "PermissionsBoundary")
+	default:
+		call := "iam:Put" + kind + "PermissionsBoundary"
+		p.Also(reconcile.Writing, call, call).If = reconcile.Condition{
+			Operator: "StringEquals", Key: "iam:PermissionsBoundary", Values: []string{boundary},
+		}
+	}
+}
+
 // sureAttachments is how many policies every account may attach to a role, a
 // group or a user. It may ask for more, and there is no telling from IAM whether it has.
 const sureAttachments = 10
@@ -336,4 +368,39 @@ func boundaryARN(b *types.AttachedPermissionsBoundary) *string {
 		return aws.String("")
 	}
 	return aws.String(aws.ToString(b.PermissionsBoundaryArn))
+}
+
+// strip appends the steps that take away what is granted, for a principal that
+// is about to be deleted.
+func strip(steps *reconcile.Steps, live grants, calls grantCalls) {
+	for _, arn := range slices.Sorted(slices.Values(live.attached)) {
+		steps.Add("iam:Detach"+calls.kind+"Policy", "detach policy "+lastSegment(arn)+" from",
+			[]reconcile.Diff{{Path: "policies[" + lastSegment(arn) + "]", Before: arn}},
+			func(ctx context.Context) error { return gone(calls.detach(ctx, arn)) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(live.inline)) {
+		steps.Add("iam:Delete"+calls.kind+"Policy", "remove inline policy "+name+" of",
+			[]reconcile.Diff{{Path: "inlinePolicies[" + name + "]", Before: string(live.inline[name])}},
+			func(ctx context.Context) error { return gone(calls.deleteInline(ctx, name)) })
+	}
+	for _, group := range slices.Sorted(slices.Values(live.groups)) {
+		steps.Add("iam:RemoveUserFromGroup", "leave group "+group+" as", []reconcile.Diff{{Path: "groups[" + group + "]", Before: group}},
+			func(ctx context.Context) error { return gone(calls.leave(ctx, group)) })
+	}
+}
+
+// letGoBudget is how long IAM may go on to say that what was detached, emptied
+// or left a moment ago still is: it answers DeleteConflict until that is known
+// everywhere, and EntityTemporarilyUnmodifiable while a change of it is under
+// way (API_DeleteRole, API_DeleteUser). Terraform's provider waits as long.
+const letGoBudget = 2 * time.Minute
+
+// onceLetGo deletes with patience. What is gone already is deleted.
+func onceLetGo(env reconcile.Env, do func(context.Context) error) func(context.Context) error {
+	passing := func(err error) bool {
+		return awsx.Code(err) == "DeleteConflict" || awsx.Code(err) == "EntityTemporarilyUnmodifiable"
+	}
+	return func(ctx context.Context) error {
+		return gone(awsx.Patiently(ctx, env.Pause, letGoBudget, passing, do))
+	}
 }

@@ -112,6 +112,15 @@ func (g Groups) Diff(live liveGroup, want spec.IAMGroup, c reconcile.Changes) ([
 	return steps.List, nil
 }
 
+// Permissions are what a group's calls need.
+func (g Groups) Permissions(want spec.IAMGroup) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*g.env.ARN(want.ID(), want.Path)}}
+	p.Read("iam:GetGroup")
+	p.Write("iam:CreateGroup")
+	groupGrants(want).permissions(&p, "Group")
+	return p.List
+}
+
 func (g Groups) create(ctx context.Context, want spec.IAMGroup) error {
 	in := &iam.CreateGroupInput{GroupName: &want.Name}
 	if want.Path != "" {
@@ -163,4 +172,17 @@ func (g Groups) grantCalls(group string) grantCalls {
 			return err
 		},
 	}
+}
+
+// Tags are none: IAM keeps none of a group.
+func (g Groups) Tags(context.Context, spec.IAMGroup) (map[string]string, error) { return nil, nil }
+
+// Holders is not asked: there is no telling whose a group is.
+func (g Groups) Holders(context.Context, liveGroup, spec.IAMGroup) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete is not asked: there is no telling whose a group is.
+func (g Groups) Delete(liveGroup, spec.IAMGroup) ([]reconcile.Step, error) {
+	return nil, errors.New("a group is never deleted: it carries no mark")
 }

@@ -49,8 +49,8 @@ func NewKinds(api interface {
 		return read.policy(ctx, want)
 	}
 	return Kinds{
-		OIDCProviders: OIDCProviders{api, env},
-		Policies:      Policies{api, env, byName},
+		OIDCProviders: OIDCProviders{api: api, env: env},
+		Policies:      Policies{api: api, env: env, read: byName},
 		Roles:         Roles{api: api, env: env, read: read.role},
 		Groups:        Groups{api, env, read.group},
 		Users:         Users{api: api, env: env, read: read.user, granted: read.granted},

@@ -17,6 +17,7 @@ import (
 type OIDCProviderAPI interface {
 	GetOpenIDConnectProvider(context.Context, *iam.GetOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.GetOpenIDConnectProviderOutput, error)
 	CreateOpenIDConnectProvider(context.Context, *iam.CreateOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.CreateOpenIDConnectProviderOutput, error)
+	DeleteOpenIDConnectProvider(context.Context, *iam.DeleteOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.DeleteOpenIDConnectProviderOutput, error)
 	AddClientIDToOpenIDConnectProvider(context.Context, *iam.AddClientIDToOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.AddClientIDToOpenIDConnectProviderOutput, error)
 	RemoveClientIDFromOpenIDConnectProvider(context.Context, *iam.RemoveClientIDFromOpenIDConnectProviderInput, ...func(*iam.Options)) (*iam.RemoveClientIDFromOpenIDConnectProviderOutput, error)
 	UpdateOpenIDConnectProviderThumbprint(context.Context, *iam.UpdateOpenIDConnectProviderThumbprintInput, ...func(*iam.Options)) (*iam.UpdateOpenIDConnectProviderThumbprintOutput, error)
@@ -33,8 +34,9 @@ type liveOIDCProvider = reconcile.Live[spec.IAMOIDCProvider, reconcile.NoFacts]
 // keeps it whole; any other sees to it that what it needs is there, and takes
 // nothing away.
 type OIDCProviders struct {
-	api OIDCProviderAPI
-	env reconcile.Env
+	api  OIDCProviderAPI
+	env  reconcile.Env
+	seen *Census // where one is to be deleted
 }
 
 var (
@@ -137,6 +139,19 @@ func (p OIDCProviders) Diff(live liveOIDCProvider, want spec.IAMOIDCProvider, c 
 	return steps.List, nil
 }
 
+// Permissions are what a provider's calls need.
+func (p OIDCProviders) Permissions(want spec.IAMOIDCProvider) []reconcile.Permission {
+	n := reconcile.Permissions{On: []string{*p.env.ARN(want.ID(), "")}}
+	n.Read("iam:GetOpenIDConnectProvider")
+	n.Write("iam:CreateOpenIDConnectProvider", "iam:AddClientIDToOpenIDConnectProvider", "iam:RemoveClientIDFromOpenIDConnectProvider",
+		"iam:TagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider")
+	n.Also(reconcile.Writing, "iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider")
+	if want.ThumbprintList != nil {
+		n.Write("iam:UpdateOpenIDConnectProviderThumbprint")
+	}
+	return n.List
+}
+
 func (p OIDCProviders) create(ctx context.Context, want spec.IAMOIDCProvider) error {
 	_, err := p.api.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{
 		Url:          aws.String("https://" + want.URL),
@@ -147,4 +162,37 @@ func (p OIDCProviders) create(ctx context.Context, want spec.IAMOIDCProvider) er
 		Tags:           tagList(p.env.Tags(want.Tags).Create()),
 	})
 	return err
+}
+
+// Tags reads the tags that a provider has now.
+func (p OIDCProviders) Tags(ctx context.Context, want spec.IAMOIDCProvider) (map[string]string, error) {
+	live, err := p.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders lists whom else a provider serves: the roles that trust it, and client
+// ids that another stack has added.
+func (p OIDCProviders) Holders(ctx context.Context, live liveOIDCProvider, want spec.IAMOIDCProvider) ([]reconcile.Holder, error) {
+	holders, err := p.seen.trusting(ctx, *p.env.ARN(want.ID(), ""))
+	for _, id := range without(live.Is.ClientIDList, want.ClientIDList) {
+		if want.ClientIDList != nil {
+			holders = append(holders, reconcile.Holder{
+				What: "it has the client id " + id + ", which is none of this spec's", Do: "take that away if nobody needs it",
+			})
+		}
+	}
+	return holders, err
+}
+
+// Delete lists the step that takes a provider away.
+func (p OIDCProviders) Delete(_ liveOIDCProvider, want spec.IAMOIDCProvider) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	steps.Add("iam:DeleteOpenIDConnectProvider", "delete", []reconcile.Diff{{Path: "url", Before: want.URL}}, onceLetGo(p.env, func(ctx context.Context) error {
+		_, err := p.api.DeleteOpenIDConnectProvider(ctx, &iam.DeleteOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.env.ARN(want.ID(), "")})
+		return err
+	}))
+	return p.seen.writes(steps.List), nil
 }

@@ -59,7 +59,7 @@ func (a *providerAccount) run(t *testing.T, stack string, want spec.IAMOIDCProvi
 	env := reconcile.Env{
 		Account: "123456789012", Partition: "aws", Stack: stack, IgnoreTags: []string{"org:*"}, Pause: noPause, Now: func() time.Time { return now },
 	}
-	p := reconcile.Declare(OIDCProviders{a.api, env}, env, want)
+	p := reconcile.Declare(OIDCProviders{api: a.api, env: env}, env, want)
 	run := reconcile.Look(t.Context(), []reconcile.Resource{p}, reconcile.Options{Pause: noPause})
 	run.Apply(t.Context())
 	var writes []string

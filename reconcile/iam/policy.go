@@ -25,6 +25,7 @@ type PolicyAPI interface {
 	CreatePolicyVersion(context.Context, *iam.CreatePolicyVersionInput, ...func(*iam.Options)) (*iam.CreatePolicyVersionOutput, error)
 	DeletePolicyVersion(context.Context, *iam.DeletePolicyVersionInput, ...func(*iam.Options)) (*iam.DeletePolicyVersionOutput, error)
 	SetDefaultPolicyVersion(context.Context, *iam.SetDefaultPolicyVersionInput, ...func(*iam.Options)) (*iam.SetDefaultPolicyVersionOutput, error)
+	DeletePolicy(context.Context, *iam.DeletePolicyInput, ...func(*iam.Options)) (*iam.DeletePolicyOutput, error)
 	TagPolicy(context.Context, *iam.TagPolicyInput, ...func(*iam.Options)) (*iam.TagPolicyOutput, error)
 	UntagPolicy(context.Context, *iam.UntagPolicyInput, ...func(*iam.Options)) (*iam.UntagPolicyOutput, error)
 }
@@ -49,6 +50,7 @@ type Policies struct {
 	api  PolicyAPI
 	env  reconcile.Env
 	read func(context.Context, spec.IAMPolicy) (livePolicy, error)
+	seen *Census // where one is to be deleted
 }
 
 var _ reconcile.Kind[spec.IAMPolicy, PolicyFacts] = Policies{}
@@ -221,6 +223,15 @@ func (p Policies) Diff(live livePolicy, want spec.IAMPolicy, c reconcile.Changes
 	return steps.List, nil
 }
 
+// Permissions are what a policy's calls need.
+func (p Policies) Permissions(want spec.IAMPolicy) []reconcile.Permission {
+	n := reconcile.Permissions{On: []string{policyARN(p.env, want)}}
+	n.Read("iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyVersions")
+	n.Write("iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion", "iam:DeletePolicyVersion", "iam:TagPolicy", "iam:UntagPolicy")
+	n.Also(reconcile.Writing, "iam:CreatePolicy", "iam:TagPolicy")
+	return n.List
+}
+
 // matching is the id of a version that says already what the spec says.
 func matching(others []types.PolicyVersion, want spec.Document) string {
 	for _, v := range others {
@@ -271,3 +282,44 @@ func tagMap(list []types.Tag) map[string]string {
 }
 
 func lastSegment(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
+
+// Tags reads the tags that a policy has now.
+func (p Policies) Tags(ctx context.Context, want spec.IAMPolicy) (map[string]string, error) {
+	arn := policyARN(p.env, want)
+	out, err := p.api.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
+	if awsx.Code(err) == "NoSuchEntity" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if out.Policy == nil {
+		return nil, awsx.Hollow("iam:GetPolicy", "Policy", out.ResultMetadata)
+	}
+	return tagMap(out.Policy.Tags), nil
+}
+
+// Holders lists who has the policy.
+func (p Policies) Holders(ctx context.Context, _ livePolicy, want spec.IAMPolicy) ([]reconcile.Holder, error) {
+	return p.seen.attached(ctx, policyARN(p.env, want))
+}
+
+// Delete lists the steps that take a policy away: its further versions first,
+// without which IAM does not let it go.
+func (p Policies) Delete(live livePolicy, want spec.IAMPolicy) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	arn := aws.String(policyARN(p.env, want))
+	for _, v := range live.Facts.Others {
+		id := aws.ToString(v.VersionId)
+		steps.Add("iam:DeletePolicyVersion", "delete version "+id+" of", []reconcile.Diff{{Path: "versions[" + id + "]", Before: "not the default"}},
+			func(ctx context.Context) error {
+				_, err := p.api.DeletePolicyVersion(ctx, &iam.DeletePolicyVersionInput{PolicyArn: arn, VersionId: &id})
+				return gone(err)
+			})
+	}
+	steps.Add("iam:DeletePolicy", "delete", []reconcile.Diff{{Path: "name", Before: want.Name}}, onceLetGo(p.env, func(ctx context.Context) error {
+		_, err := p.api.DeletePolicy(ctx, &iam.DeletePolicyInput{PolicyArn: arn})
+		return err
+	}))
+	return p.seen.writes(steps.List), nil
+}

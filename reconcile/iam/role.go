@@ -23,6 +23,7 @@ import (
 type RoleAPI interface {
 	GetRole(context.Context, *iam.GetRoleInput, ...func(*iam.Options)) (*iam.GetRoleOutput, error)
 	CreateRole(context.Context, *iam.CreateRoleInput, ...func(*iam.Options)) (*iam.CreateRoleOutput, error)
+	DeleteRole(context.Context, *iam.DeleteRoleInput, ...func(*iam.Options)) (*iam.DeleteRoleOutput, error)
 	UpdateRole(context.Context, *iam.UpdateRoleInput, ...func(*iam.Options)) (*iam.UpdateRoleOutput, error)
 	UpdateAssumeRolePolicy(context.Context, *iam.UpdateAssumeRolePolicyInput, ...func(*iam.Options)) (*iam.UpdateAssumeRolePolicyOutput, error)
 	TagRole(context.Context, *iam.TagRoleInput, ...func(*iam.Options)) (*iam.TagRoleOutput, error)
@@ -51,6 +52,7 @@ type Roles struct {
 	env   reconcile.Env
 	known documents
 	read  func(context.Context, spec.IAMRole) (liveRole, error)
+	seen  *Census // where one is to be deleted
 }
 
 var _ reconcile.Kind[spec.IAMRole, reconcile.NoFacts] = Roles{}
@@ -166,6 +168,22 @@ func (r Roles) Diff(live liveRole, want spec.IAMRole, c reconcile.Changes) ([]re
 	return steps.List, nil
 }
 
+// Permissions are what a role's calls need.
+func (r Roles) Permissions(want spec.IAMRole) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*r.env.ARN(want.ID(), want.Path)}}
+	p.Read("iam:GetRole")
+	p.Write("iam:CreateRole", "iam:TagRole", "iam:UntagRole")
+	p.Also(reconcile.Writing, "iam:CreateRole", "iam:TagRole")
+	if want.AssumeRolePolicy.Given() {
+		p.Write("iam:UpdateAssumeRolePolicy")
+	}
+	if want.Description != nil || want.MaxSessionDuration != nil {
+		p.Write("iam:UpdateRole")
+	}
+	roleGrants(want).permissions(&p, "Role")
+	return p.List
+}
+
 // trustBudget covers a principal that was created a moment ago: IAM refuses a
 // trust policy that names it until it knows it everywhere.
 const trustBudget = 2 * time.Minute
@@ -263,4 +281,35 @@ func (r Roles) grantCalls(role string) grantCalls {
 
 func immutablePath(is, want string) error {
 	return fmt.Errorf("path is %q and cannot change to %q: IAM has no call for it; say path: %s in the spec, or choose another name", is, want, is)
+}
+
+// Tags reads the tags that a role has now.
+func (r Roles) Tags(ctx context.Context, want spec.IAMRole) (map[string]string, error) {
+	out, err := r.api.GetRole(ctx, &iam.GetRoleInput{RoleName: &want.Name})
+	if awsx.Code(err) == "NoSuchEntity" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if out.Role == nil {
+		return nil, awsx.Hollow("iam:GetRole", "Role", out.ResultMetadata)
+	}
+	return tagMap(out.Role.Tags), nil
+}
+
+// Holders lists the instance profiles that have the role.
+func (r Roles) Holders(ctx context.Context, _ liveRole, want spec.IAMRole) ([]reconcile.Holder, error) {
+	return r.seen.profiles(ctx, want.Name)
+}
+
+// Delete lists the steps that take a role away, and first what it may do.
+func (r Roles) Delete(live liveRole, want spec.IAMRole) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	strip(&steps, roleGrants(live.Is), r.grantCalls(want.Name))
+	steps.Add("iam:DeleteRole", "delete", []reconcile.Diff{{Path: "name", Before: want.Name}}, onceLetGo(r.env, func(ctx context.Context) error {
+		_, err := r.api.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &want.Name})
+		return err
+	}))
+	return r.seen.writes(steps.List), nil
 }

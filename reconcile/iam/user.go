@@ -3,6 +3,8 @@ package iam
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -19,6 +21,7 @@ import (
 type UserAPI interface {
 	GetUser(context.Context, *iam.GetUserInput, ...func(*iam.Options)) (*iam.GetUserOutput, error)
 	CreateUser(context.Context, *iam.CreateUserInput, ...func(*iam.Options)) (*iam.CreateUserOutput, error)
+	DeleteUser(context.Context, *iam.DeleteUserInput, ...func(*iam.Options)) (*iam.DeleteUserOutput, error)
 	TagUser(context.Context, *iam.TagUserInput, ...func(*iam.Options)) (*iam.TagUserOutput, error)
 	UntagUser(context.Context, *iam.UntagUserInput, ...func(*iam.Options)) (*iam.UntagUserOutput, error)
 
@@ -34,6 +37,13 @@ type UserAPI interface {
 	ListGroupsForUser(context.Context, *iam.ListGroupsForUserInput, ...func(*iam.Options)) (*iam.ListGroupsForUserOutput, error)
 	AddUserToGroup(context.Context, *iam.AddUserToGroupInput, ...func(*iam.Options)) (*iam.AddUserToGroupOutput, error)
 	RemoveUserFromGroup(context.Context, *iam.RemoveUserFromGroupInput, ...func(*iam.Options)) (*iam.RemoveUserFromGroupOutput, error)
+
+	ListAccessKeys(context.Context, *iam.ListAccessKeysInput, ...func(*iam.Options)) (*iam.ListAccessKeysOutput, error)
+	GetLoginProfile(context.Context, *iam.GetLoginProfileInput, ...func(*iam.Options)) (*iam.GetLoginProfileOutput, error)
+	ListMFADevices(context.Context, *iam.ListMFADevicesInput, ...func(*iam.Options)) (*iam.ListMFADevicesOutput, error)
+	ListSSHPublicKeys(context.Context, *iam.ListSSHPublicKeysInput, ...func(*iam.Options)) (*iam.ListSSHPublicKeysOutput, error)
+	ListSigningCertificates(context.Context, *iam.ListSigningCertificatesInput, ...func(*iam.Options)) (*iam.ListSigningCertificatesOutput, error)
+	ListServiceSpecificCredentials(context.Context, *iam.ListServiceSpecificCredentialsInput, ...func(*iam.Options)) (*iam.ListServiceSpecificCredentialsOutput, error)
 
 	PutUserPermissionsBoundary(context.Context, *iam.PutUserPermissionsBoundaryInput, ...func(*iam.Options)) (*iam.PutUserPermissionsBoundaryOutput, error)
 	DeleteUserPermissionsBoundary(context.Context, *iam.DeleteUserPermissionsBoundaryInput, ...func(*iam.Options)) (*iam.DeleteUserPermissionsBoundaryOutput, error)
@@ -52,6 +62,7 @@ type Users struct {
 	read    func(ctx context.Context, name string) (liveUser, error) // without what it is granted
 	granted func(context.Context, spec.IAMUser) (grants, error)
 	claims  map[string]*claim // of the access keys, by user; none for a user that has none
+	seen    *Census           // where one is to be deleted
 }
 
 var _ reconcile.Kind[spec.IAMUser, reconcile.NoFacts] = Users{}
@@ -156,6 +167,31 @@ func (u Users) Diff(live liveUser, want spec.IAMUser, c reconcile.Changes) ([]re
 	return steps.List, nil
 }
 
+// Permissions are what a user's calls need. IAM asks for the group, and not for
+// the user, where one joins or leaves.
+func (u Users) Permissions(want spec.IAMUser) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*u.env.ARN(want.ID(), want.Path)}}
+	p.Read("iam:GetUser")
+	p.Write("iam:CreateUser", "iam:TagUser", "iam:UntagUser")
+	p.Also(reconcile.Writing, "iam:CreateUser", "iam:TagUser")
+	userGrants(want).permissions(&p, "User")
+	if want.Groups != nil {
+		p.Read("iam:ListGroupsForUser")
+		p.On = []string{*u.env.ARN(spec.ID{Kind: spec.Group, Name: "*"}, "")}
+		p.Write("iam:RemoveUserFromGroup")
+	}
+	if len(want.Groups) > 0 {
+		p.On = nil
+		for _, name := range want.Groups {
+			group := spec.ID{Kind: spec.Group, Name: name}
+			// A group has a path, which its name does not tell.
+			p.On = append(p.On, *u.env.ARN(group, ""), *u.env.ARN(group, "/*/"))
+		}
+		p.Write("iam:AddUserToGroup")
+	}
+	return p.List
+}
+
 func (u Users) create(ctx context.Context, want spec.IAMUser) error {
 	tags := u.env.Tags(want.Tags).Create()
 	mark := record{creating: u.env.AWSNow(), run: u.env.Run}
@@ -243,4 +279,96 @@ func (u Users) grantCalls(user string) grantCalls {
 			return err
 		},
 	}
+}
+
+// Tags reads the tags that a user has now.
+func (u Users) Tags(ctx context.Context, want spec.IAMUser) (map[string]string, error) {
+	live, err := describeUser(ctx, u.api, want.Name)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders lists what a user has that this stack has not given it: whoever made
+// that needs the user.
+func (u Users) Holders(ctx context.Context, live liveUser, want spec.IAMUser) ([]reconcile.Holder, error) {
+	name := &want.Name
+	lists := make([][]reconcile.Holder, 6)
+	hold := func(i int, what, do string) { lists[i] = append(lists[i], reconcile.Holder{What: what, Do: do}) }
+	var reads awsx.Reads
+	reads.Go(func() error {
+		if live.Is.Tags[keyTag] != "" {
+			return nil // the access key's own removal tells which are others'
+		}
+		keys, err := pagesOf(ctx, iam.NewListAccessKeysPaginator(u.api, &iam.ListAccessKeysInput{UserName: name}),
+			func(page *iam.ListAccessKeysOutput) []types.AccessKeyMetadata { return page.AccessKeyMetadata })
+		for _, key := range keys {
+			id := aws.ToString(key.AccessKeyId)
+			hold(0, "it has the access key "+id+", which is not the stack's",
+				fmt.Sprintf("if nobody uses it, delete it (aws iam delete-access-key --user-name %s --access-key-id %s)", want.Name, id))
+		}
+		return gone(err)
+	})
+	reads.Go(func() error {
+		_, err := u.api.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: name})
+		if err == nil {
+			hold(1, "somebody signs in to the console with it", "delete its password (aws iam delete-login-profile --user-name "+want.Name+")")
+		}
+		return gone(err)
+	})
+	reads.Go(func() error {
+		devices, err := pagesOf(ctx, iam.NewListMFADevicesPaginator(u.api, &iam.ListMFADevicesInput{UserName: name}),
+			func(page *iam.ListMFADevicesOutput) []types.MFADevice { return page.MFADevices })
+		for _, d := range devices {
+			hold(2, "it has the MFA device "+aws.ToString(d.SerialNumber), "deactivate that")
+		}
+		return gone(err)
+	})
+	reads.Go(func() error {
+		keys, err := pagesOf(ctx, iam.NewListSSHPublicKeysPaginator(u.api, &iam.ListSSHPublicKeysInput{UserName: name}),
+			func(page *iam.ListSSHPublicKeysOutput) []types.SSHPublicKeyMetadata { return page.SSHPublicKeys })
+		for _, key := range keys {
+			hold(3, "it has the SSH key "+aws.ToString(key.SSHPublicKeyId), "delete that")
+		}
+		return gone(err)
+	})
+	reads.Go(func() error {
+		certificates, err := pagesOf(ctx, iam.NewListSigningCertificatesPaginator(u.api, &iam.ListSigningCertificatesInput{UserName: name}),
+			func(page *iam.ListSigningCertificatesOutput) []types.SigningCertificate { return page.Certificates })
+		for _, c := range certificates {
+			hold(4, "it has the signing certificate "+aws.ToString(c.CertificateId), "delete that")
+		}
+		return gone(err)
+	})
+	reads.Go(func() error {
+		out, err := u.api.ListServiceSpecificCredentials(ctx, &iam.ListServiceSpecificCredentialsInput{UserName: name})
+		if err == nil {
+			for _, c := range out.ServiceSpecificCredentials {
+				hold(5, "it has the credential "+aws.ToString(c.ServiceSpecificCredentialId)+" for "+aws.ToString(c.ServiceName), "delete that")
+			}
+		}
+		return gone(err)
+	})
+	err := reads.Wait()
+	holders := slices.Concat(lists...)
+	for _, group := range without(live.Is.Groups, want.Groups) {
+		holders = append(holders, reconcile.Holder{
+			What: "it is in the group " + group + ", which is not by this spec",
+			Do:   fmt.Sprintf("take it out (aws iam remove-user-from-group --user-name %s --group-name %s)", want.Name, group),
+		})
+	}
+	return holders, err
+}
+
+// Delete lists the steps that take a user away, and first what it may do. Its
+// access key has an address of its own.
+func (u Users) Delete(live liveUser, want spec.IAMUser) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	strip(&steps, userGrants(live.Is), u.grantCalls(want.Name))
+	steps.Add("iam:DeleteUser", "delete", []reconcile.Diff{{Path: "name", Before: want.Name}}, onceLetGo(u.env, func(ctx context.Context) error {
+		_, err := u.api.DeleteUser(ctx, &iam.DeleteUserInput{UserName: &want.Name})
+		return err
+	}))
+	return u.seen.writes(steps.List), nil
 }

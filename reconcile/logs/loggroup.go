@@ -3,6 +3,7 @@ package logs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -188,6 +189,42 @@ func (g LogGroups) Diff(live Live, want spec.LogsLogGroup, c reconcile.Changes) 
 	return steps.List, nil
 }
 
+// Permissions are what a log group's calls need. IAM wants ":*" behind the
+// group's ARN, except where tags are concerned.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+func (g LogGroups) Permissions(want spec.LogsLogGroup) []reconcile.Permission {
+	group := *g.Env.ARN(want.ID(), "")
+	p := reconcile.Permissions{On: []string{"*"}}
+	p.Read("logs:DescribeLogGroups")
+
+	p.On = []string{group}
+	p.Read("logs:ListTagsForResource")
+	p.Write("logs:TagResource", "logs:UntagResource")
+	p.On = []string{group, group + ":*"} // which of the two a create is held to AWS does not say
+	p.Also(reconcile.Writing, "logs:CreateLogGroup", "logs:TagResource")
+
+	p.On = []string{group + ":*"}
+	p.Write("logs:CreateLogGroup")
+	if days := want.RetentionInDays; days != nil {
+		if *days == 0 {
+			p.Write("logs:DeleteRetentionPolicy")
+		} else {
+			p.Write("logs:PutRetentionPolicy")
+		}
+	}
+	if key := want.KMSKeyID; key != nil {
+		if *key == "" {
+			p.Write("logs:DisassociateKmsKey")
+		} else {
+			p.Write("logs:AssociateKmsKey")
+		}
+	}
+	if want.DeletionProtectionEnabled != nil {
+		p.Write("logs:PutLogGroupDeletionProtection")
+	}
+	return p.List
+}
+
 // busyBudget covers OperationAborted, which CloudWatch Logs answers while
 // another change of the group, its deletion a moment ago among them, is under
 // way.
@@ -241,4 +278,23 @@ func (g LogGroups) putRetention(ctx context.Context, want spec.LogsLogGroup) err
 func (g LogGroups) deleteRetention(ctx context.Context, want spec.LogsLogGroup) error {
 	_, err := g.API.DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: &want.Name})
 	return err
+}
+
+// Tags reads the tags that a log group has now.
+func (g LogGroups) Tags(ctx context.Context, want spec.LogsLogGroup) (map[string]string, error) {
+	live, err := g.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a log group from being deleted.
+func (g LogGroups) Holders(context.Context, Live, spec.LogsLogGroup) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a log group away.
+func (g LogGroups) Delete(Live, spec.LogsLogGroup) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
 }

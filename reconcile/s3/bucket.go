@@ -4,6 +4,7 @@ package s3
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -314,8 +315,7 @@ func (b Buckets) Diff(live Live, want spec.S3Bucket, c reconcile.Changes) ([]rec
 		}))
 	}
 	steps.Add("s3:PutBucketOwnershipControls", "set the object ownership of", c.Of("objectOwnership"), do(b.putOwnership))
-	steps.Add("s3:PutPublicAccessBlock", "set the public access block of", c.Of("publicAccessBlock"), do(b.putPublicAccessBlock)).
-		Action = "s3:PutBucketPublicAccessBlock"
+	steps.Add("s3:PutPublicAccessBlock", "set the public access block of", c.Of("publicAccessBlock"), do(b.putPublicAccessBlock))
 	// A new bucket has the block on.
 	loosened := want.PublicAccessBlock != nil && !want.PublicAccessBlock.BlockPublicPolicy &&
 		(!live.Exists || live.Is.PublicAccessBlock.BlockPublicPolicy)
@@ -326,19 +326,59 @@ func (b Buckets) Diff(live Live, want spec.S3Bucket, c reconcile.Changes) ([]rec
 			func(ctx context.Context, want spec.S3Bucket) error { return b.putPolicy(ctx, want, loosened) }))
 	}
 	steps.Add("s3:PutBucketVersioning", "set the versioning of", c.Of("versioning"), do(b.putVersioning))
-	steps.Add("s3:PutBucketEncryption", "set the encryption of", c.Of("encryption"), do(b.putEncryption)).
-		Action = "s3:PutEncryptionConfiguration"
+	steps.Add("s3:PutBucketEncryption", "set the encryption of", c.Of("encryption"), do(b.putEncryption))
 	if len(want.LifecycleRules) == 0 {
-		steps.Add("s3:DeleteBucketLifecycle", "remove the lifecycle rules of", c.Of("lifecycleRules"), do(b.deleteLifecycle)).
-			Action = "s3:PutLifecycleConfiguration"
+		steps.Add("s3:DeleteBucketLifecycle", "remove the lifecycle rules of", c.Of("lifecycleRules"), do(b.deleteLifecycle))
 	} else {
 		steps.Add("s3:PutBucketLifecycleConfiguration", "set the lifecycle rules of", c.Of("lifecycleRules"), do(
 			func(ctx context.Context, want spec.S3Bucket) error {
 				return b.putLifecycle(ctx, want, live.Facts.MinimumSize)
-			})).
-			Action = "s3:PutLifecycleConfiguration"
+			}))
 	}
 	return steps.List, nil
+}
+
+// Permissions are what a bucket's calls need. IAM has names of its own for some
+// of them.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+func (b Buckets) Permissions(want spec.S3Bucket) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{*b.Env.ARN(want.ID(), "")}}
+	p.Read("s3:GetBucketTagging", "s3:GetBucketAbac")
+	p.Write("s3:CreateBucket", "s3:PutBucketTagging", "s3:TagResource", "s3:UntagResource")
+	p.Also(reconcile.Writing, "s3:CreateBucket", "s3:TagResource")
+	if want.Versioning != "" {
+		p.Read("s3:GetBucketVersioning")
+		p.Write("s3:PutBucketVersioning")
+	}
+	if want.Encryption != nil {
+		p.Also(reconcile.Reading, "s3:GetBucketEncryption", "s3:GetEncryptionConfiguration")
+		p.Also(reconcile.Writing, "s3:PutBucketEncryption", "s3:PutEncryptionConfiguration")
+	}
+	if want.PublicAccessBlock != nil {
+		p.Also(reconcile.Reading, "s3:GetPublicAccessBlock", "s3:GetBucketPublicAccessBlock")
+		p.Also(reconcile.Writing, "s3:PutPublicAccessBlock", "s3:PutBucketPublicAccessBlock")
+	}
+	if want.ObjectOwnership != "" {
+		p.Read("s3:GetBucketOwnershipControls")
+		p.Write("s3:PutBucketOwnershipControls")
+	}
+	if want.LifecycleRules != nil {
+		write := "s3:PutBucketLifecycleConfiguration"
+		if len(want.LifecycleRules) == 0 {
+			write = "s3:DeleteBucketLifecycle"
+		}
+		p.Also(reconcile.Reading, "s3:GetBucketLifecycleConfiguration", "s3:GetLifecycleConfiguration")
+		p.Also(reconcile.Writing, write, "s3:PutLifecycleConfiguration")
+	}
+	if want.Policy.Given() {
+		p.Read("s3:GetBucketPolicy")
+		if want.Policy.Empty() {
+			p.Write("s3:DeleteBucketPolicy")
+		} else {
+			p.Write("s3:PutBucketPolicy")
+		}
+	}
+	return p.List
 }
 
 // createBudget covers a bucket that was deleted a moment ago: until S3 has
@@ -545,4 +585,23 @@ func tagMap(set []types.Tag) map[string]string {
 		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	return tags
+}
+
+// Tags reads the tags that a bucket has now.
+func (b Buckets) Tags(ctx context.Context, want spec.S3Bucket) (map[string]string, error) {
+	live, err := b.Describe(ctx, want, false)
+	if err != nil || !live.Exists {
+		return nil, err
+	}
+	return live.Is.Tags, nil
+}
+
+// Holders reads what keeps a bucket from being deleted.
+func (b Buckets) Holders(context.Context, Live, spec.S3Bucket) ([]reconcile.Holder, error) {
+	return nil, nil
+}
+
+// Delete lists the steps that take a bucket away.
+func (b Buckets) Delete(Live, spec.S3Bucket) ([]reconcile.Step, error) {
+	return nil, errors.New("it cannot be deleted yet")
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ type ecsCluster struct {
 	ServiceConnectDefaults map[string]any // as it was given
 	CapacityProviders      []string
 	Strategy               []ecsStrategyItem
+	ecsWork
 }
 
 type ecsStrategyItem struct {
@@ -53,15 +55,18 @@ var ecsClusterFields = []string{"ATTACHMENTS", "CONFIGURATIONS", "SETTINGS", "ST
 
 func (c *ecsCluster) describe(r *request, name string, include []string) ecsClusterDescription {
 	d := ecsClusterDescription{
-		ClusterARN:                      ecsClusterARN(r, name),
-		ClusterName:                     name,
-		Status:                          c.Status,
-		Statistics:                      []ecsPair{},
-		Tags:                            []ecsTag{},
-		Settings:                        []ecsPair{},
-		CapacityProviders:               append([]string{}, c.CapacityProviders...),
-		DefaultCapacityProviderStrategy: append([]ecsStrategyItem{}, c.Strategy...),
-		ServiceConnectDefaults:          c.ServiceConnectDefaults,
+		ClusterARN:                        ecsClusterARN(r, name),
+		ClusterName:                       name,
+		Status:                            c.Status,
+		RegisteredContainerInstancesCount: len(c.Instances),
+		PendingTasksCount:                 len(c.Tasks),
+		ActiveServicesCount:               len(c.Services),
+		Statistics:                        []ecsPair{},
+		Tags:                              []ecsTag{},
+		Settings:                          []ecsPair{},
+		CapacityProviders:                 append([]string{}, c.CapacityProviders...),
+		DefaultCapacityProviderStrategy:   append([]ecsStrategyItem{}, c.Strategy...),
+		ServiceConnectDefaults:            c.ServiceConnectDefaults,
 	}
 	if slices.Contains(include, "CONFIGURATIONS") {
 		d.Configuration = c.Configuration
@@ -74,7 +79,14 @@ func (c *ecsCluster) describe(r *request, name string, include []string) ecsClus
 			"runningEC2TasksCount", "runningFargateTasksCount", "pendingEC2TasksCount", "pendingFargateTasksCount",
 			"activeEC2ServiceCount", "activeFargateServiceCount", "drainingEC2ServiceCount", "drainingFargateServiceCount",
 		} {
-			d.Statistics = append(d.Statistics, ecsPair{name, "0"})
+			count := 0
+			switch name { // whatever starts here is Fargate's
+			case "pendingFargateTasksCount":
+				count = len(c.Tasks)
+			case "activeFargateServiceCount":
+				count = len(c.Services)
+			}
+			d.Statistics = append(d.Statistics, ecsPair{name, strconv.Itoa(count)})
 		}
 	}
 	if slices.Contains(include, "TAGS") {
@@ -360,6 +372,14 @@ func ecsDeleteCluster(st *state, r *request, in struct{ Cluster string }) (any, 
 	name, c, err := ecsFindCluster(st, r, in.Cluster)
 	if err != nil {
 		return nil, err
+	}
+	switch {
+	case len(c.Instances) > 0:
+		return nil, badRequest("ClusterContainsContainerInstancesException", "The Cluster cannot be deleted while Container Instances are active or draining.")
+	case len(c.Services) > 0:
+		return nil, badRequest("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
+	case len(c.Tasks) > 0:
+		return nil, badRequest("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
 	}
 	c.Status = "INACTIVE"
 	return ecsClusterAnswer(r, name, c), nil

@@ -848,3 +848,57 @@ func TestECSTaskDefinitionTags(t *testing.T) {
 		wantCode(t, erase(e.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: ecsTagsIn("c", "3")})), "InvalidParameterException")
 	}
 }
+
+// What lies on a cluster keeps it: services, tasks and instances.
+func TestECSDeleteBusyCluster(t *testing.T) {
+	t.Parallel()
+	e := serveJSON(t, testRegion, "")
+	ctx := t.Context()
+	cluster := aws.String("c")
+	createCluster(t, e, &ecs.CreateClusterInput{ClusterName: cluster})
+	must[*ecs.RegisterTaskDefinitionOutput](t)(e.ecs.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{
+		Family: aws.String("f"), ContainerDefinitions: []types.ContainerDefinition{{Name: aws.String("c"), Image: aws.String("i"), Memory: aws.Int32(128)}},
+	}))
+	must[*ecs.CreateServiceOutput](t)(e.ecs.CreateService(ctx, &ecs.CreateServiceInput{
+		Cluster: cluster, ServiceName: aws.String("s"), TaskDefinition: aws.String("f"), DesiredCount: aws.Int32(1),
+	}))
+	task := must[*ecs.RunTaskOutput](t)(e.ecs.RunTask(ctx, &ecs.RunTaskInput{Cluster: cluster, TaskDefinition: aws.String("f:1")})).Tasks[0]
+	instance := must[*ecs.RegisterContainerInstanceOutput](t)(e.ecs.RegisterContainerInstance(ctx, &ecs.RegisterContainerInstanceInput{Cluster: cluster})).ContainerInstance
+	is := describeCluster(t, e, "c")
+	if is.ActiveServicesCount != 1 || is.PendingTasksCount != 1 || is.RegisteredContainerInstancesCount != 1 {
+		t.Errorf("%d services, %d tasks, %d instances, want one of each", is.ActiveServicesCount, is.PendingTasksCount, is.RegisteredContainerInstancesCount)
+	}
+	if d := diff([]string{*task.TaskArn}, must[*ecs.ListTasksOutput](t)(e.ecs.ListTasks(ctx, &ecs.ListTasksInput{Cluster: cluster})).TaskArns); d != "" {
+		t.Errorf("tasks (-want +got):\n%s", d)
+	}
+	if d := diff([]string{ecsARN + "service/c/s"}, must[*ecs.ListServicesOutput](t)(e.ecs.ListServices(ctx, &ecs.ListServicesInput{Cluster: cluster})).ServiceArns); d != "" {
+		t.Errorf("services (-want +got):\n%s", d)
+	}
+	drop := func(ctx context.Context) error {
+		return erase(e.ecs.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: cluster}))
+	}
+	service := func(force bool) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return erase(e.ecs.DeleteService(ctx, &ecs.DeleteServiceInput{Cluster: cluster, Service: aws.String("s"), Force: &force}))
+		}
+	}
+	runRefusals(t, []refusal{
+		{"instances", drop, "ClusterContainsContainerInstancesException"},
+		{"deregister", func(ctx context.Context) error {
+			return erase(e.ecs.DeregisterContainerInstance(ctx, &ecs.DeregisterContainerInstanceInput{Cluster: cluster, ContainerInstance: instance.ContainerInstanceArn}))
+		}, ""},
+		{"services", drop, "ClusterContainsServicesException"},
+		{"a service that is to have tasks", service(false), "InvalidParameterException"},
+		{"by force", service(true), ""},
+		{"no such service", service(true), "ServiceNotFoundException"},
+		{"tasks", drop, "ClusterContainsTasksException"},
+		{"stop", func(ctx context.Context) error {
+			return erase(e.ecs.StopTask(ctx, &ecs.StopTaskInput{Cluster: cluster, Task: task.TaskArn}))
+		}, ""},
+		{"nothing", drop, ""},
+		{"deleted", drop, "ClusterNotFoundException"},
+	})
+	must[*ecs.DeregisterTaskDefinitionOutput](t)(e.ecs.DeregisterTaskDefinition(ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: aws.String("f:1")}))
+	createCluster(t, e, &ecs.CreateClusterInput{ClusterName: cluster})
+	wantCode(t, erase(e.ecs.RunTask(ctx, &ecs.RunTaskInput{Cluster: cluster, TaskDefinition: aws.String("f:1")})), "ClientException")
+}

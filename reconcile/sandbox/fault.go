@@ -1,10 +1,6 @@
 package sandbox
 
-import (
-	"fmt"
-	"net/http"
-	"strings"
-)
+import "fmt"
 
 // A Call is one API call as it arrived.
 type Call struct {
@@ -55,53 +51,14 @@ func (f Fault) String() string {
 func (f Fault) onlyAnswer() bool { return f == None || f == HalfAnswer || f == Garbage || f == Hollow }
 
 // fault is the error that the service would answer; nil where the fault is
-// none that is answered.
-func (s service) fault(f Fault, r *request, p principal) *apiError {
+// none that is answered, or one whose answer depends on the call.
+func (s service) fault(f Fault) *apiError {
 	switch f {
 	case Throttle:
 		return &s.throttled
 	case InternalError:
 		return &s.failed
-	case Denied:
-		status, code := http.StatusForbidden, "AccessDenied"
-		if s.json {
-			status, code = http.StatusBadRequest, "AccessDeniedException"
-		}
-		action := r.service + ":" + r.operation
-		if r.service == "s3" {
-			action = s3Action(r)
-		}
-		on := ""
-		if res := resource(r); res != "" {
-			on = " on resource: " + res
-		}
-		return &apiError{status, code, fmt.Sprintf(
-			"User: %s is not authorized to perform: %s%s because no identity-based policy allows the %s action",
-			p.ARN, action, on, action)}
 	default:
 		return nil
 	}
-}
-
-// resource names what the call is about, as AWS's access-denied messages do.
-func resource(r *request) string {
-	switch r.service {
-	case "s3":
-		if r.bucket == "" {
-			return ""
-		}
-		return fmt.Sprintf("%q", strings.TrimSuffix("arn:"+partition(r.region)+":s3:::"+r.bucket+"/"+r.key, "/"))
-	case "iam":
-		switch f := r.form; {
-		case f.Get("PolicyArn") != "" && !f.Has("RoleName") && !f.Has("UserName"):
-			return "policy " + f.Get("PolicyArn")
-		case f.Has("RoleName"):
-			return "role " + f.Get("RoleName")
-		case f.Has("UserName"):
-			return "user " + f.Get("UserName")
-		case f.Has("PolicyName"):
-			return "policy " + f.Get("PolicyName")
-		}
-	}
-	return "*"
 }

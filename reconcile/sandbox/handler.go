@@ -15,6 +15,7 @@ type request struct {
 	account   string
 	accessKey string    // from the signature; "" where unsigned
 	caller    principal // whose access key that is
+	enforced  bool      // what the caller may not do is refused
 	now       time.Time // UTC, whole seconds
 
 	form   url.Values    // iam, sts: the query protocol's parameters

@@ -25,6 +25,9 @@ type iamState struct {
 	Policies  map[string]*iamPolicy
 	Providers map[string]*oidcProvider
 
+	// Sessions are roles that were assumed, by the ID of their access key.
+	Sessions map[string]*roleSession `json:",omitempty"`
+
 	// DeletedKeys are the IDs of keys that once were: a call that they sign is
 	// refused, while a key that the sandbox never saw is the account's own.
 	DeletedKeys []string
@@ -55,40 +58,55 @@ type principal struct {
 	ARN  string
 	ID   string
 	User string // the user's name, where it is one of IAM's
+
+	kind    string       // as policies name it: AWS, Service, Federated; "" is nobody
+	user    *iamUser     // nil where it is none
+	role    *iamRole     // nil where it is none, or was deleted
+	session *roleSession // nil where it is none
+}
+
+func (p principal) root() bool {
+	return p.User == "" && p.kind == "AWS" && p.session == nil && p.role == nil
 }
 
 // principal says who signed the call, and whether IAM knows the key. A key that
-// it never saw, and no key at all, is the account's administrator.
+// it never saw is the account's root. So is no key at all, unless policies are
+// enforced: then it is nobody.
 func (st *iamState) principal(r *request) (principal, bool) {
 	if u, _ := st.key(r.accessKey); u != nil {
-		return principal{ARN: u.Arn, ID: u.ID, User: u.Name}, true
+		return principal{ARN: u.Arn, ID: u.ID, User: u.Name, kind: "AWS", user: u}, true
 	}
-	return principal{
-		ARN:  fmt.Sprintf("arn:%s:iam::%s:user/sandbox", partition(r.region), r.account),
-		ID:   "AIDASANDBOXADMINISTRA",
-		User: "sandbox",
-	}, false
+	if s := st.Sessions[r.accessKey]; s != nil {
+		return st.sessionPrincipal(r, s), true
+	}
+	if r.accessKey == "" && r.enforced {
+		return principal{}, false
+	}
+	return principal{ARN: r.arn("iam", "", "root"), ID: r.account, kind: "AWS"}, false
 }
 
-// signIn records the use of an access key and says whether it may be used.
-// A new key is unknown for as many calls as delay says.
-func (st *iamState) signIn(r *request, delay int) bool {
+// signIn records the use of an access key and says why it may not be used; nil
+// is that it may. A new key is unknown for as many calls as delay says.
+func (st *iamState) signIn(svc service, r *request, delay int) *apiError {
 	if slices.Contains(st.DeletedKeys, r.accessKey) {
-		return false
+		return svc.untrusted(r)
+	}
+	if s := st.Sessions[r.accessKey]; s != nil && !r.now.Before(s.Expires) {
+		return svc.expired(r)
 	}
 	_, k := st.key(r.accessKey)
 	if k == nil {
-		return true
+		return nil
 	}
 	if k.Status != "Active" {
-		return false
+		return svc.untrusted(r)
 	}
 	if k.Refused < delay {
 		k.Refused++
-		return false
+		return svc.untrusted(r)
 	}
 	k.Used, k.UsedService, k.UsedRegion = r.now, r.service, r.region
-	return true
+	return nil
 }
 
 // key finds an access key and its user; nil where there is none.
@@ -231,14 +249,7 @@ type tag struct {
 // formTags reads Tags.member.N and checks them. Keys of users and roles differ
 // in more than case; those of policies and providers are case-sensitive.
 func formTags(f url.Values, foldCase bool) ([]tag, error) {
-	var tags []tag
-	for i := 1; ; i++ {
-		at := "Tags.member." + strconv.Itoa(i)
-		if !f.Has(at + ".Key") {
-			break
-		}
-		tags = append(tags, tag{f.Get(at + ".Key"), f.Get(at + ".Value")})
-	}
+	tags := formTagList(f)
 	for i, t := range tags {
 		at := fmt.Sprintf("tags.%d.member.key", i+1)
 		switch {
@@ -263,6 +274,18 @@ func formTags(f url.Values, foldCase bool) ([]tag, error) {
 		return nil, limitExceeded("The number of tags has reached the maximum limit.")
 	}
 	return tags, nil
+}
+
+// formTagList reads Tags.member.N as they are.
+func formTagList(f url.Values) []tag {
+	var tags []tag
+	for i := 1; ; i++ {
+		at := "Tags.member." + strconv.Itoa(i)
+		if !f.Has(at + ".Key") {
+			return tags
+		}
+		tags = append(tags, tag{f.Get(at + ".Key"), f.Get(at + ".Value")})
+	}
 }
 
 const maxTags = 50

@@ -51,7 +51,7 @@ func createProvider(st *state, r *request) (any, error) {
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, iamInvalid("Url", r.form.Get("Url"), "Invalid Open ID Connect Provider URL")
 	}
-	name := strings.TrimSuffix(u.Host+u.Path, "/")
+	name := providerName(u)
 	prints, err := thumbprints(r.form)
 	if err != nil {
 		return nil, err
@@ -86,6 +86,9 @@ func createProvider(st *state, r *request) (any, error) {
 		Tags                     members[tag]
 	}{p.Arn, members[tag]{p.Tags}}, nil
 }
+
+// providerName is a provider's URL as its ARN has it.
+func providerName(u *url.URL) string { return strings.TrimSuffix(u.Host+u.Path, "/") }
 
 func thumbprints(f url.Values) ([]string, error) {
 	list := formList(f, "ThumbprintList")

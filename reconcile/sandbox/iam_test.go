@@ -825,7 +825,7 @@ func TestIAMUpdateUser(t *testing.T) {
 func TestIAMCaller(t *testing.T) {
 	e := serve(t, Options{})
 	ctx := t.Context()
-	if got := *must[*iam.GetUserOutput](t)(e.iam().GetUser(ctx, &iam.GetUserInput{})).User.Arn; got != ownPrefix+"user/sandbox" {
+	if got := *must[*iam.GetUserOutput](t)(e.iam().GetUser(ctx, &iam.GetUserInput{})).User.Arn; got != ownPrefix+"root" {
 		t.Errorf("the caller is %s", got)
 	}
 	must[*iam.CreateUserOutput](t)(e.iam().CreateUser(ctx, &iam.CreateUserInput{UserName: aws.String("u")}))

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"maps"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ func (st *iamState) userName(r *request) string {
 // user finds the request's user.
 func (st *iamState) user(r *request) (*iamUser, error) {
 	n := st.userName(r)
+	if n == "" {
+		return nil, &apiError{http.StatusBadRequest, "ValidationError", "Must specify userName when calling with non-User credentials"}
+	}
 	if u := st.Users[strings.ToLower(n)]; u != nil && u.Name == n {
 		return u, nil
 	}
@@ -107,14 +111,14 @@ func createUser(st *state, r *request) (any, error) {
 }
 
 func getUser(st *state, r *request) (any, error) {
-	// Only the caller's own user can be asked for without a name.
-	if u, err := st.IAM.user(r); err == nil || r.form.Has("UserName") {
-		if err != nil {
-			return nil, err
-		}
-		return userResult{u.wire()}, nil
+	if !r.form.Has("UserName") && r.caller.root() {
+		return userResult{wireUser{Path: "/", UserID: r.caller.ID, Arn: r.caller.ARN}}, nil
 	}
-	return userResult{wireUser{Path: "/", UserName: r.caller.User, UserID: r.caller.ID, Arn: r.caller.ARN}}, nil
+	u, err := st.IAM.user(r)
+	if err != nil {
+		return nil, err
+	}
+	return userResult{u.wire()}, nil
 }
 
 func listUsers(st *state, r *request) (any, error) {

@@ -29,6 +29,7 @@ type protocol interface {
 type service struct {
 	protocol protocol
 	handlers map[string]handler
+	needs    map[string]needs // what each of the operations has to be allowed
 	json     bool
 
 	throttled apiError
@@ -44,18 +45,20 @@ const (
 // services lists what the sandbox serves, by the name of the service in a
 // signature's scope.
 func services() map[string]service {
-	query := func(namespace, failed string, h map[string]handler) service {
+	query := func(namespace, failed string, h map[string]handler, n map[string]needs) service {
 		return service{
 			protocol:  queryProtocol{namespace},
 			handlers:  h,
+			needs:     n,
 			throttled: apiError{http.StatusBadRequest, "Throttling", rateExceeded},
 			failed:    apiError{http.StatusInternalServerError, failed, broke},
 		}
 	}
-	json := func(throttled, failed string, h map[string]handler) service {
+	json := func(throttled, failed string, h map[string]handler, n map[string]needs) service {
 		return service{
 			protocol:  jsonProtocol{},
 			handlers:  h,
+			needs:     n,
 			json:      true,
 			throttled: apiError{http.StatusBadRequest, throttled, rateExceeded},
 			failed:    apiError{http.StatusInternalServerError, failed, broke},
@@ -65,16 +68,17 @@ func services() map[string]service {
 		"s3": {
 			protocol:  s3Protocol{},
 			handlers:  s3Handlers(),
+			needs:     s3Needs(),
 			throttled: apiError{http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate."},
 			failed:    apiError{http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again."},
 		},
-		"iam":            query("https://iam.amazonaws.com/doc/2010-05-08/", "ServiceFailure", iamHandlers()),
-		"sts":            query("https://sts.amazonaws.com/doc/2011-06-15/", "InternalFailure", stsHandlers()),
-		"ecr":            json("ThrottlingException", "ServerException", ecrHandlers()),
-		"ecs":            json("ThrottlingException", "ServerException", ecsHandlers()),
-		"logs":           json("ThrottlingException", "ServiceUnavailableException", logsHandlers()),
-		"secretsmanager": json("ThrottlingException", "InternalServiceError", secretsmanagerHandlers()),
-		"tagging":        json("ThrottledException", "InternalServiceException", taggingHandlers()),
+		"iam":            query("https://iam.amazonaws.com/doc/2010-05-08/", "ServiceFailure", iamHandlers(), iamNeeds()),
+		"sts":            query("https://sts.amazonaws.com/doc/2011-06-15/", "InternalFailure", stsHandlers(), stsNeeds()),
+		"ecr":            json("ThrottlingException", "ServerException", ecrHandlers(), ecrNeeds()),
+		"ecs":            json("ThrottlingException", "ServerException", ecsHandlers(), ecsNeeds()),
+		"logs":           json("ThrottlingException", "ServiceUnavailableException", logsHandlers(), logsNeeds()),
+		"secretsmanager": json("ThrottlingException", "InternalServiceError", secretsmanagerHandlers(), secretsmanagerNeeds()),
+		"tagging":        json("ThrottledException", "InternalServiceException", taggingHandlers(), taggingNeeds()),
 	}
 }
 
@@ -88,6 +92,28 @@ func (s service) untrusted(r *request) *apiError {
 		return &apiError{http.StatusBadRequest, "UnrecognizedClientException", invalid}
 	default:
 		return &apiError{http.StatusForbidden, "InvalidClientTokenId", invalid}
+	}
+}
+
+// unsigned is the answer to a call without a signature. Where AWS takes one, it
+// is anonymous.
+func (s service) unsigned() *apiError {
+	if s.json {
+		return &apiError{http.StatusBadRequest, "MissingAuthenticationTokenException", "Missing Authentication Token"}
+	}
+	return &apiError{http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token"}
+}
+
+// expired is the answer to credentials whose time is over.
+func (s service) expired(r *request) *apiError {
+	const over = "The security token included in the request is expired"
+	switch {
+	case r.service == "s3":
+		return &apiError{http.StatusBadRequest, "ExpiredToken", "The provided token has expired."}
+	case s.json:
+		return &apiError{http.StatusBadRequest, "ExpiredTokenException", over}
+	default:
+		return &apiError{http.StatusForbidden, "ExpiredToken", over}
 	}
 }
 

@@ -214,6 +214,10 @@ func s3ObjectOperation(r *request) string {
 		return s3Verb(method) + "ObjectTagging"
 	case q.Has("acl"):
 		return s3Verb(method) + "ObjectAcl"
+	case q.Has("retention"):
+		return s3Verb(method) + "ObjectRetention"
+	case q.Has("legal-hold"):
+		return s3Verb(method) + "ObjectLegalHold"
 	case method == http.MethodHead:
 		return "HeadObject"
 	default:
@@ -232,44 +236,6 @@ func s3Verb(method string) string {
 	default:
 		return method
 	}
-}
-
-// s3Action is the IAM action of an operation. Most have one of the same name.
-func s3Action(r *request) string {
-	name := r.operation
-	switch name {
-	case "HeadBucket", "ListObjects", "ListObjectsV2":
-		name = "ListBucket"
-	case "ListBuckets":
-		name = "ListAllMyBuckets"
-	case "HeadObject":
-		name = "GetObject"
-	case "DeleteObjects":
-		name = "DeleteObject"
-	case "ListObjectVersions":
-		name = "ListBucketVersions"
-	case "ListMultipartUploads":
-		name = "ListBucketMultipartUploads"
-	case "GetBucketEncryption":
-		name = "GetEncryptionConfiguration"
-	case "PutBucketEncryption", "DeleteBucketEncryption":
-		name = "PutEncryptionConfiguration"
-	case "GetBucketLifecycleConfiguration":
-		name = "GetLifecycleConfiguration"
-	case "PutBucketLifecycleConfiguration", "DeleteBucketLifecycle":
-		name = "PutLifecycleConfiguration"
-	case "GetPublicAccessBlock":
-		name = "GetBucketPublicAccessBlock"
-	case "PutPublicAccessBlock", "DeletePublicAccessBlock":
-		name = "PutBucketPublicAccessBlock"
-	case "GetBucketAbac", "PutBucketAbac":
-		name = strings.TrimSuffix(name, "Abac") + "ABAC"
-	case "DeleteBucketTagging":
-		name = "PutBucketTagging"
-	case "DeleteBucketOwnershipControls":
-		name = "PutBucketOwnershipControls"
-	}
-	return "s3:" + name
 }
 
 // unchunk takes the aws-chunked coding off: size in hex, an optional signature,

@@ -23,18 +23,19 @@ type s3Bucket struct {
 	Name       string
 	Region     string
 	Created    time.Time
-	Tags       []tag              // nil: never had any
-	ABAC       bool               `json:",omitempty"` // access goes by tags
-	Versioning string             `json:",omitempty"` // Enabled, Suspended; "" was never set
-	Encryption *encryptionRule    // never nil: S3 encrypts every bucket
-	Access     *publicAccessBlock `json:",omitempty"`
-	Ownership  string             `json:",omitempty"`
-	Lifecycle  *lifecycle         `json:",omitempty"`
-	Policy     string             `json:",omitempty"`
-	Parts      map[string]string  `json:",omitempty"` // the XML of what is kept as it came: cors, website, ...
-	Objects    []objectVersion    `json:",omitempty"` // in the order of their writing
-	Uploads    []upload           `json:",omitempty"`
-	Next       int                // numbers versions and uploads
+	Tags       []tag                    // nil: never had any
+	ABAC       bool                     `json:",omitempty"` // access goes by tags
+	Versioning string                   `json:",omitempty"` // Enabled, Suspended; "" was never set
+	Encryption *encryptionRule          // never nil: S3 encrypts every bucket
+	Access     *publicAccessBlock       `json:",omitempty"`
+	Ownership  string                   `json:",omitempty"`
+	Lifecycle  *lifecycle               `json:",omitempty"`
+	Policy     string                   `json:",omitempty"`
+	Parts      map[string]string        `json:",omitempty"` // the XML of what is kept as it came: cors, website, ...
+	ObjectLock *objectLockConfiguration `json:",omitempty"` // nil: versions cannot be locked
+	Objects    versionsByKey            `json:",omitempty"`
+	Uploads    []upload                 `json:",omitempty"`
+	Next       int                      // numbers versions and uploads
 }
 
 // s3Handlers lists S3's operations.
@@ -73,10 +74,10 @@ func malformedXML() *apiError {
 type bucketHandler func(*s3Bucket, *request) (any, error)
 
 // onBucket finds the bucket of a request: of the account that the caller
-// expects, in the region that it signed for.
+// expects, in the region that it signed for, if it signed.
 func onBucket(do bucketHandler) handler {
 	return anywhere(func(b *s3Bucket, r *request) (any, error) {
-		if b.Region != r.region {
+		if b.Region != r.region && r.accessKey != "" {
 			return nil, s3Error(http.StatusMovedPermanently, "PermanentRedirect",
 				"The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.")
 		}
@@ -223,12 +224,16 @@ func createBucket(st *state, r *request) (any, error) {
 	if st.S3.Buckets == nil {
 		st.S3.Buckets = map[string]*s3Bucket{}
 	}
-	st.S3.Buckets[r.bucket] = &s3Bucket{
+	b := &s3Bucket{
 		Name: r.bucket, Region: region, Created: r.now, Tags: in.Tags.Tag,
 		Encryption: defaultEncryption(),
 		Access:     &publicAccessBlock{true, true, true, true},
 		Ownership:  ownership,
 	}
+	if strings.EqualFold(r.http.Header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
+		b.Versioning, b.ObjectLock = "Enabled", &objectLockConfiguration{Enabled: "Enabled"}
+	}
+	st.S3.Buckets[r.bucket] = b
 	return nil, nil
 }
 

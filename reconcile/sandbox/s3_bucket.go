@@ -45,7 +45,8 @@ func bucketHandlers() map[string]handler {
 		"PutBucketAcl":                       onBucket(putBucketACL),
 		"GetBucketRequestPayment":            onBucket(constant(document{"RequestPaymentConfiguration", struct{ Payer string }{"BucketOwner"}})),
 		"GetBucketReplication":               onBucket(absent("ReplicationConfigurationNotFoundError", "The replication configuration was not found")),
-		"GetObjectLockConfiguration":         onBucket(absent("ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket")),
+		"GetObjectLockConfiguration":         onBucket(getObjectLockConfiguration),
+		"PutObjectLockConfiguration":         onBucket(putObjectLockConfiguration),
 		"GetBucketNotificationConfiguration": onBucket(constant(document{"NotificationConfiguration", struct{}{}})),
 	}
 	for _, p := range [...]struct{ operation, root, code, message string }{
@@ -230,6 +231,9 @@ func putBucketVersioning(b *s3Bucket, r *request) (any, error) {
 	// There is no way back to never having been set.
 	if in.Status != "Enabled" && in.Status != "Suspended" {
 		return nil, malformedXML()
+	}
+	if b.ObjectLock != nil && in.Status == "Suspended" {
+		return nil, s3Error(http.StatusConflict, "InvalidBucketState", "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.")
 	}
 	b.Versioning = in.Status
 	return nil, nil

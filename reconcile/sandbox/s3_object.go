@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/md5" // S3's ETag is an MD5 sum
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -25,6 +27,33 @@ type objectVersion struct {
 	Meta     map[string]string `json:",omitempty"`
 	Tags     []tag             `json:",omitempty"`
 	Modified time.Time
+	Lock     objectLock `json:",omitzero"`
+}
+
+// versionsByKey are the versions of each key, the latest last. A key without
+// any is not there.
+type versionsByKey map[string][]objectVersion
+
+// MarshalJSON lists the versions by key, each key's in the order of their
+// writing.
+func (o versionsByKey) MarshalJSON() ([]byte, error) {
+	all := []objectVersion{}
+	for _, key := range slices.Sorted(maps.Keys(o)) {
+		all = append(all, o[key]...)
+	}
+	return json.Marshal(all)
+}
+
+func (o *versionsByKey) UnmarshalJSON(text []byte) error {
+	var all []objectVersion
+	if err := json.Unmarshal(text, &all); err != nil {
+		return err
+	}
+	*o = versionsByKey{}
+	for _, v := range all {
+		(*o)[v.Key] = append((*o)[v.Key], v)
+	}
+	return nil
 }
 
 // An upload is a multipart upload that was begun.
@@ -42,7 +71,7 @@ func objectHandlers() map[string]handler {
 		"GetObject":             onBucket(getObject),
 		"HeadObject":            onBucket(getObject),
 		"DeleteObject":          onBucket(deleteObject),
-		"DeleteObjects":         onBucket(deleteObjects),
+		"DeleteObjects":         deleteObjects,
 		"ListObjects":           onBucket(listObjects),
 		"ListObjectsV2":         onBucket(listObjects),
 		"ListObjectVersions":    onBucket(listObjectVersions),
@@ -52,6 +81,10 @@ func objectHandlers() map[string]handler {
 		"CreateMultipartUpload": onBucket(createMultipartUpload),
 		"ListMultipartUploads":  onBucket(listMultipartUploads),
 		"AbortMultipartUpload":  onBucket(abortMultipartUpload),
+		"GetObjectRetention":    onBucket(getObjectRetention),
+		"PutObjectRetention":    onBucket(putObjectRetention),
+		"GetObjectLegalHold":    onBucket(getObjectLegalHold),
+		"PutObjectLegalHold":    onBucket(putObjectLegalHold),
 	}
 }
 
@@ -70,49 +103,61 @@ func (b *s3Bucket) put(v objectVersion) objectVersion {
 	} else {
 		b.forget(v.Key, nullVersion)
 	}
-	b.Objects = append(b.Objects, v)
+	if b.Objects == nil {
+		b.Objects = versionsByKey{}
+	}
+	b.Objects[v.Key] = append(b.Objects[v.Key], v)
 	return v
+}
+
+// index finds a version of a key, which is most often among the last: -1 where
+// there is none.
+func (b *s3Bucket) index(key, id string) int {
+	for i, v := range slices.Backward(b.Objects[key]) {
+		if v.ID == id {
+			return i
+		}
+	}
+	return -1
 }
 
 // forget removes one version for good, and says what it was.
 func (b *s3Bucket) forget(key, id string) (objectVersion, bool) {
-	i := slices.IndexFunc(b.Objects, func(v objectVersion) bool { return v.Key == key && v.ID == id })
+	i := b.index(key, id)
 	if i < 0 {
 		return objectVersion{}, false
 	}
-	v := b.Objects[i]
-	b.Objects = slices.Delete(b.Objects, i, i+1)
+	versions := b.Objects[key]
+	v := versions[i]
+	if b.Objects[key] = slices.Delete(versions, i, i+1); len(b.Objects[key]) == 0 {
+		delete(b.Objects, key)
+	}
 	return v, true
 }
 
 // latest finds the present version of a key, or its delete marker.
 func (b *s3Bucket) latest(key string) *objectVersion {
-	for i := len(b.Objects) - 1; i >= 0; i-- {
-		if b.Objects[i].Key == key {
-			return &b.Objects[i]
-		}
+	versions := b.Objects[key]
+	if len(versions) == 0 {
+		return nil
 	}
-	return nil
+	return &versions[len(versions)-1]
 }
 
 func (b *s3Bucket) version(key, id string) *objectVersion {
-	i := slices.IndexFunc(b.Objects, func(v objectVersion) bool { return v.Key == key && v.ID == id })
+	i := b.index(key, id)
 	if i < 0 {
 		return nil
 	}
-	return &b.Objects[i]
+	return &b.Objects[key][i]
 }
 
 // present lists the keys that are there, sorted, each with its version.
 func (b *s3Bucket) present() []objectVersion {
-	last := map[string]objectVersion{}
-	for _, v := range b.Objects {
-		last[v.Key] = v
-	}
 	var all []objectVersion
-	for _, k := range slices.Sorted(maps.Keys(last)) {
-		if !last[k].Marker {
-			all = append(all, last[k])
+	for _, k := range slices.Sorted(maps.Keys(b.Objects)) {
+		if v := b.latest(k); !v.Marker {
+			all = append(all, *v)
 		}
 	}
 	return all
@@ -127,8 +172,12 @@ func putObject(b *s3Bucket, r *request) (any, error) {
 		return nil, err
 	}
 	sum := md5.Sum(r.body)
+	lock, err := b.headerLock(r)
+	if err != nil {
+		return nil, err
+	}
 	v := objectVersion{
-		Key: r.key, Body: r.body, Type: cmp.Or(r.http.Header.Get("Content-Type"), "binary/octet-stream"),
+		Key: r.key, Lock: lock, Body: r.body, Type: cmp.Or(r.http.Header.Get("Content-Type"), "binary/octet-stream"),
 		ETag: `"` + hex.EncodeToString(sum[:]) + `"`, Tags: tags, Modified: r.now,
 	}
 	for name := range r.http.Header {
@@ -211,6 +260,7 @@ func getObject(b *s3Bucket, r *request) (any, error) {
 	for name, value := range v.Meta {
 		h.Set("X-Amz-Meta-"+name, value)
 	}
+	v.Lock.header(h)
 	return v.Body, nil
 }
 
@@ -252,22 +302,28 @@ func deleteObjectTagging(b *s3Bucket, r *request) (any, error) {
 
 // remove deletes as S3 does: a named version for good, otherwise by a delete
 // marker where the bucket is or was versioned. What is not there is no error.
-func (b *s3Bucket) remove(now time.Time, key, id string) (v objectVersion) {
+func (b *s3Bucket) remove(r *request, key, id string) (v objectVersion, err error) {
 	switch {
 	case id != "":
+		if v := b.version(key, id); v != nil && v.Lock.holds(r) {
+			return objectVersion{}, s3Error(http.StatusForbidden, "AccessDenied", "Access Denied because object protected by object lock.")
+		}
 		v, _ = b.forget(key, id)
 		v.ID = id
-		return v
+		return v, nil
 	case b.Versioning == "":
 		b.forget(key, nullVersion)
-		return objectVersion{}
+		return objectVersion{}, nil
 	default:
-		return b.put(objectVersion{Key: key, Marker: true, Modified: now})
+		return b.put(objectVersion{Key: key, Marker: true, Modified: r.now}), nil
 	}
 }
 
 func deleteObject(b *s3Bucket, r *request) (any, error) {
-	v := b.remove(r.now, r.key, r.http.URL.Query().Get("versionId"))
+	v, err := b.remove(r, r.key, r.http.URL.Query().Get("versionId"))
+	if err != nil {
+		return nil, err
+	}
 	if v.Marker {
 		r.header.Set("X-Amz-Delete-Marker", "true")
 	}
@@ -278,38 +334,59 @@ func deleteObject(b *s3Bucket, r *request) (any, error) {
 	return nil, nil
 }
 
-func deleteObjects(b *s3Bucket, r *request) (any, error) {
-	var in struct {
-		Object []struct {
+// deleteObjects answers 200 whatever becomes of each key: what could not be
+// deleted, or what the caller may not delete, stands among the errors.
+func deleteObjects(st *state, r *request) (any, error) {
+	return onBucket(func(b *s3Bucket, r *request) (any, error) {
+		var in struct {
+			Object []struct {
+				Key       string
+				VersionID string `xml:"VersionId"`
+			}
+			Quiet bool
+		}
+		if err := decodeXML(r, &in); err != nil {
+			return nil, err
+		}
+		if len(in.Object) == 0 || len(in.Object) > 1000 {
+			return nil, malformedXML()
+		}
+		type deleted struct {
+			Key                   string
+			VersionID             string `xml:"VersionId,omitempty"`
+			DeleteMarker          bool   `xml:",omitempty"`
+			DeleteMarkerVersionID string `xml:"DeleteMarkerVersionId,omitempty"`
+		}
+		type failed struct {
 			Key       string
-			VersionID string `xml:"VersionId"`
+			VersionID string `xml:"VersionId,omitempty"`
+			Code      string
+			Message   string
 		}
-		Quiet bool
-	}
-	if err := decodeXML(r, &in); err != nil {
-		return nil, err
-	}
-	if len(in.Object) == 0 || len(in.Object) > 1000 {
-		return nil, malformedXML()
-	}
-	type deleted struct {
-		Key                   string
-		VersionID             string `xml:"VersionId,omitempty"`
-		DeleteMarker          bool   `xml:",omitempty"`
-		DeleteMarkerVersionID string `xml:"DeleteMarkerVersionId,omitempty"`
-	}
-	var answer struct{ Deleted []deleted }
-	for _, o := range in.Object {
-		v := b.remove(r.now, o.Key, o.VersionID)
-		d := deleted{Key: o.Key, VersionID: o.VersionID, DeleteMarker: v.Marker}
-		if v.Marker {
-			d.DeleteMarkerVersionID = v.ID
+		var answer struct {
+			Deleted []deleted
+			Error   []failed
 		}
-		if !in.Quiet {
-			answer.Deleted = append(answer.Deleted, d)
+		for _, o := range in.Object {
+			if e := r.denied(st, st.S3.onVersion(r, [2]string{"DeleteObject", "DeleteObjectVersion"}, o.Key, o.VersionID)...); e != nil {
+				answer.Error = append(answer.Error, failed{o.Key, o.VersionID, e.code, e.message})
+				continue
+			}
+			v, err := b.remove(r, o.Key, o.VersionID)
+			if e, ok := errors.AsType[*apiError](err); ok {
+				answer.Error = append(answer.Error, failed{o.Key, o.VersionID, e.code, e.message})
+				continue
+			}
+			d := deleted{Key: o.Key, VersionID: o.VersionID, DeleteMarker: v.Marker}
+			if v.Marker {
+				d.DeleteMarkerVersionID = v.ID
+			}
+			if !in.Quiet {
+				answer.Deleted = append(answer.Deleted, d)
+			}
 		}
-	}
-	return document{"DeleteResult", answer}, nil
+		return document{"DeleteResult", answer}, nil
+	})(st, r)
 }
 
 type wireObject struct {
@@ -322,15 +399,18 @@ type wireObject struct {
 
 type commonPrefix struct{ Prefix string }
 
-// maxKeys reads a list's page size.
-func maxKeys(r *request) (int, error) {
-	v := r.http.URL.Query().Get("max-keys")
+// maxKeys reads the page size of a list of objects.
+func maxKeys(r *request) (int, error) { return pageSize(r.http.URL.Query(), "max-keys") }
+
+// pageSize reads a list's page size.
+func pageSize(q url.Values, param string) (int, error) {
+	v := q.Get(param)
 	if v == "" {
 		return 1000, nil
 	}
 	n, err := strconv.Atoi(v)
-	if err != nil || n < 0 {
-		return 0, invalidArgument("Provided max-keys not an integer or within integer range")
+	if err != nil || n < 0 || n == 0 && param != "max-keys" {
+		return 0, invalidArgument("Provided %s not an integer or within integer range", param)
 	}
 	return min(n, 1000), nil
 }
@@ -427,36 +507,46 @@ func listObjectVersions(b *s3Bucket, r *request) (any, error) {
 		VersionIDMarker: q.Get("version-id-marker"), MaxKeys: size,
 	}
 	// By key, the latest first.
-	all := slices.Clone(b.Objects)
-	slices.Reverse(all)
-	slices.SortStableFunc(all, func(a, b objectVersion) int { return cmp.Compare(a.Key, b.Key) })
-	started := answer.VersionIDMarker == ""
 	shown := 0
-	for i, v := range all {
-		latest := i == 0 || all[i-1].Key != v.Key
+	for _, key := range slices.Sorted(maps.Keys(b.Objects)) {
+		versions := b.Objects[key]
+		from := len(versions)
 		switch {
-		case v.Key < answer.KeyMarker, v.Key == answer.KeyMarker && answer.KeyMarker != "" && answer.VersionIDMarker == "":
+		case !strings.HasPrefix(key, answer.Prefix), key < answer.KeyMarker:
 			continue
-		case v.Key == answer.KeyMarker && !started:
-			started = v.ID == answer.VersionIDMarker
+		case key == answer.KeyMarker && answer.VersionIDMarker == "" && key != "":
 			continue
-		case !strings.HasPrefix(v.Key, answer.Prefix):
-			continue
+		case key == answer.KeyMarker && answer.VersionIDMarker != "":
+			// What the marker names may be deleted by now. IDs that were given
+			// later are greater.
+			from = b.index(key, answer.VersionIDMarker)
+			if from < 0 && answer.VersionIDMarker != nullVersion {
+				from = slices.IndexFunc(versions, func(v objectVersion) bool { return v.ID != nullVersion && v.ID > answer.VersionIDMarker })
+			}
+			if from < 0 {
+				from = len(versions)
+			}
 		}
-		if shown == size {
-			answer.IsTruncated = size > 0
+		for i := from - 1; i >= 0 && !answer.IsTruncated; i-- {
+			v := versions[i]
+			if shown == size {
+				answer.IsTruncated = size > 0
+				break
+			}
+			shown++
+			answer.NextKeyMarker, answer.NextVersionIDMarker = key, v.ID
+			e := wireVersionEntry{Key: key, VersionID: v.ID, IsLatest: i == len(versions)-1, LastModified: v.Modified, Owner: owner{ID: canonicalID(r)}}
+			if v.Marker {
+				answer.DeleteMarker = append(answer.DeleteMarker, e)
+				continue
+			}
+			n := len(v.Body)
+			e.ETag, e.Size, e.StorageClass = v.ETag, &n, "STANDARD"
+			answer.Version = append(answer.Version, e)
+		}
+		if answer.IsTruncated || size == 0 {
 			break
 		}
-		shown++
-		answer.NextKeyMarker, answer.NextVersionIDMarker = v.Key, v.ID
-		e := wireVersionEntry{Key: v.Key, VersionID: v.ID, IsLatest: latest, LastModified: v.Modified, Owner: owner{ID: canonicalID(r)}}
-		if v.Marker {
-			answer.DeleteMarker = append(answer.DeleteMarker, e)
-			continue
-		}
-		n := len(v.Body)
-		e.ETag, e.Size, e.StorageClass = v.ETag, &n, "STANDARD"
-		answer.Version = append(answer.Version, e)
 	}
 	if !answer.IsTruncated {
 		answer.NextKeyMarker, answer.NextVersionIDMarker = "", ""
@@ -475,23 +565,49 @@ func createMultipartUpload(b *s3Bucket, r *request) (any, error) {
 }
 
 func listMultipartUploads(b *s3Bucket, r *request) (any, error) {
+	q := r.http.URL.Query()
+	size, err := pageSize(q, "max-uploads")
+	if err != nil {
+		return nil, err
+	}
 	type entry struct {
 		Key       string
 		UploadID  string `xml:"UploadId"`
 		Initiated time.Time
 	}
 	answer := struct {
-		Bucket      string
-		MaxUploads  int
-		IsTruncated bool
-		Upload      []entry
-	}{Bucket: b.Name, MaxUploads: 1000}
-	for _, u := range b.Uploads {
-		if strings.HasPrefix(u.Key, r.http.URL.Query().Get("prefix")) {
-			answer.Upload = append(answer.Upload, entry{u.Key, u.ID, u.Initiated})
-		}
+		Bucket             string
+		KeyMarker          string
+		UploadIDMarker     string `xml:"UploadIdMarker"`
+		NextKeyMarker      string `xml:",omitempty"`
+		NextUploadIDMarker string `xml:"NextUploadIdMarker,omitempty"`
+		Prefix             string `xml:",omitempty"`
+		MaxUploads         int
+		IsTruncated        bool
+		Upload             []entry
+	}{
+		Bucket: b.Name, KeyMarker: q.Get("key-marker"), UploadIDMarker: q.Get("upload-id-marker"),
+		Prefix: q.Get("prefix"), MaxUploads: size,
 	}
-	slices.SortStableFunc(answer.Upload, func(a, b entry) int { return cmp.Compare(a.Key, b.Key) })
+	// By key, and by their beginning, which their IDs tell.
+	uploads := slices.SortedFunc(slices.Values(b.Uploads), func(a, b upload) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.ID, b.ID))
+	})
+	for _, u := range uploads {
+		after := cmp.Compare(u.Key, answer.KeyMarker)
+		if after == 0 && answer.UploadIDMarker != "" {
+			after = cmp.Compare(u.ID, answer.UploadIDMarker)
+		}
+		if after <= 0 || !strings.HasPrefix(u.Key, answer.Prefix) {
+			continue
+		}
+		if len(answer.Upload) == size {
+			last := answer.Upload[size-1]
+			answer.IsTruncated, answer.NextKeyMarker, answer.NextUploadIDMarker = true, last.Key, last.UploadID
+			break
+		}
+		answer.Upload = append(answer.Upload, entry{u.Key, u.ID, u.Initiated})
+	}
 	return document{"ListMultipartUploadsResult", answer}, nil
 }
 

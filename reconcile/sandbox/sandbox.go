@@ -2,7 +2,8 @@
 // CloudWatch Logs, Secrets Manager and the tagging API, over the protocols
 // that AWS speaks, so that the SDK, the AWS CLI and Terraform can be pointed
 // at it. It keeps AWS's rules (limits, conflicts, absent codes, defaults) and
-// runs nothing: no container starts, no policy is enforced.
+// runs nothing: no container starts. Policies are enforced where
+// Options.EnforceIAM asks for it.
 //
 // Signatures are read, not checked: the sandbox never keeps a secret to check
 // them with. What keeps a web page from asking it for a key is that it refuses
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile/filelock"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/policy"
 )
 
 const (
@@ -50,6 +52,12 @@ type Options struct {
 	Log     *slog.Logger     // a line per call, never a secret; nil discards
 	Host    string           // a name that callers may use besides localhost and addresses; "" is none
 
+	// EnforceIAM refuses calls that the caller's policies do not allow. An
+	// access key that was made here and a session of a role that was assumed
+	// here act with their policies; any other key is the account's root.
+	// Without it everybody may do everything.
+	EnforceIAM bool
+
 	// KeyDelay is the number of calls for which a new access key is still
 	// unknown, as AWS takes some seconds to make one usable everywhere.
 	KeyDelay int
@@ -67,6 +75,7 @@ type Server struct {
 	host      string
 	now       func() time.Time
 	log       *slog.Logger
+	enforce   bool
 	keyDelay  int
 	intercept func(Call, Phase) Fault
 	services  map[string]service
@@ -92,6 +101,7 @@ func New(o Options) (*Server, error) {
 		host:      o.Host,
 		now:       o.Now,
 		log:       o.Log,
+		enforce:   o.EnforceIAM,
 		keyDelay:  o.KeyDelay,
 		intercept: o.Intercept,
 		services:  services(),
@@ -305,7 +315,11 @@ func hollow(svc service, r *request) answer {
 
 // broken answers a fault that takes the place of the service's own answer.
 func (s *Server) broken(ctx context.Context, svc service, r *request, fault Fault) (answer, Fault) {
-	if e := svc.fault(fault, r, s.principal(r)); e != nil {
+	e := svc.fault(fault)
+	if fault == Denied {
+		e = s.refused(svc, r)
+	}
+	if e != nil {
 		return svc.protocol.fail(r, e), None
 	}
 	if fault == Hang {
@@ -319,14 +333,18 @@ func (s *Server) handle(svc service, r *request, call Call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
+	r.enforced = s.enforce
 	caller, known := s.state.IAM.principal(r)
 	r.caller = caller
-	if !s.state.IAM.signIn(r, s.keyDelay) {
-		return svc.protocol.fail(r, svc.untrusted(r))
+	if e := s.state.IAM.signIn(svc, r, s.keyDelay); e != nil {
+		return svc.protocol.fail(r, e)
 	}
 	do, ok := svc.handlers[r.operation]
 	if !ok {
 		return svc.protocol.fail(r, svc.unknown(r))
+	}
+	if e := svc.authorize(s.state, r); e != nil {
+		return svc.protocol.fail(r, e)
 	}
 
 	st := s.state
@@ -350,7 +368,7 @@ func (s *Server) handle(svc service, r *request, call Call) answer {
 		if !ok {
 			e = svc.internal(err)
 		}
-		return svc.protocol.fail(r, e)
+		return svc.protocol.fail(r, hidden(s.state, r, e))
 	}
 	a, err := svc.protocol.answer(r, v)
 	if err != nil {
@@ -359,12 +377,17 @@ func (s *Server) handle(svc service, r *request, call Call) answer {
 	return a
 }
 
-// principal says who signed the call.
-func (s *Server) principal(r *request) principal {
+// refused is what a call is answered whose caller may not make it, whatever
+// its policies say.
+func (s *Server) refused(svc service, r *request) *apiError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, _ := s.state.IAM.principal(r)
-	return p
+	r.caller, _ = s.state.IAM.principal(r)
+	n := needed(r.action(), "*")
+	if list, ok := svc.needs[r.operation]; ok {
+		n = append(list(s.state, r), n)[0]
+	}
+	return accessDenied(r, n, policy.Decision{})
 }
 
 // internal puts an error of the sandbox's own into the service's words.

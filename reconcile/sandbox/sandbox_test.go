@@ -218,7 +218,7 @@ func TestFaultForms(t *testing.T) {
 			return erase(e.s3(testRegion).HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String("b-1")}))
 		},
 	}
-	const me = "User: arn:aws:iam::123456789012:user/sandbox is not authorized to perform: "
+	const me = "User: arn:aws:iam::123456789012:root is not authorized to perform: "
 	tests := []struct {
 		call    string
 		fault   Fault
@@ -234,7 +234,7 @@ func TestFaultForms(t *testing.T) {
 		{"sts", Denied, 403, "AccessDenied", me + "sts:GetCallerIdentity on resource: *"},
 		{"ecr", Throttle, 400, "ThrottlingException", "Rate exceeded"},
 		{"ecr", InternalError, 500, "ServerException", ""},
-		{"ecr", Denied, 400, "AccessDeniedException", me + "ecr:DescribeRepositories on resource: *"},
+		{"ecr", Denied, 400, "AccessDeniedException", me + "ecr:DescribeRepositories on resource: arn:aws:ecr:eu-north-1:123456789012:repository/*"},
 		{"s3", Throttle, 503, "SlowDown", "Please reduce"},
 		{"s3", InternalError, 500, "InternalError", ""},
 		{"s3", Denied, 403, "AccessDenied", me + `s3:GetEncryptionConfiguration on resource: "arn:aws:s3:::b-1" because`},

@@ -12,6 +12,10 @@ func taggingHandlers() map[string]handler {
 	return map[string]handler{"GetResources": getResources}
 }
 
+// taggingNeeds lists what the tagging API's operations need.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html
+func taggingNeeds() map[string]needs { return map[string]needs{"GetResources": anyResource} }
+
 type taggedResource struct {
 	ResourceARN string
 	Tags        []tag

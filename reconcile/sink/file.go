@@ -62,6 +62,9 @@ type format interface {
 	pairs(text []byte) []pair
 	// set puts the pair there, with a comment above.
 	set(text []byte, key Key, comment string) []byte
+	// unset takes away what set would replace, and the place where it stood if
+	// nothing else is there.
+	unset(text []byte) []byte
 }
 
 // get is the pair that readers of the file find.
@@ -128,6 +131,34 @@ func (s *fileSink) Deliver(ctx context.Context, key Key) error {
 			return fmt.Errorf("%s does not read back as written", path)
 		}
 		return nil
+	})
+}
+
+// Forget takes the file away as well where nothing else stands in it.
+func (s *fileSink) Forget(ctx context.Context, id string) error {
+	held := func(text []byte) bool {
+		return slices.ContainsFunc(s.format.pairs(text), func(p pair) bool { return p.ID == id })
+	}
+	// A lock takes a folder to lie in, which may have gone with the file.
+	path, err := s.target()
+	if err != nil {
+		return err
+	}
+	if text, err := read(path); err != nil || !held(text) {
+		return err
+	}
+	return s.locked(ctx, func(path string, text []byte) error {
+		switch {
+		case !held(text):
+			return nil
+		case slices.ContainsFunc(s.format.pairs(text), func(p pair) bool { return p.ID != id }):
+			return fmt.Errorf("%s holds the key %s and another pair beside it, which may have no other copy; take %s out by hand", s, id, id)
+		}
+		rest := s.format.unset(without(text, s.mark(id)))
+		if len(bytes.TrimSpace(rest)) > 0 || path != s.path {
+			return replace(path, rest)
+		}
+		return os.Remove(path)
 	})
 }
 
@@ -351,6 +382,33 @@ func (f credentialsFormat) set(text []byte, key Key, comment string) []byte {
 	), ""))
 }
 
+// unset takes away the profile as well where only blank lines are left of it,
+// and the blank line above.
+func (f credentialsFormat) unset(text []byte) []byte {
+	lines, _, _ := f.others(text, "\n")
+	var rest []string
+	for i := 0; i < len(lines); i++ {
+		if name, ok := section(lines[i]); !ok || name != f.profile {
+			rest = append(rest, lines[i])
+			continue
+		}
+		next := i + 1
+		for next < len(lines) && strings.TrimSpace(lines[next]) == "" {
+			next++
+		}
+		if next < len(lines) {
+			if _, ends := section(lines[next]); !ends {
+				rest = append(rest, lines[i])
+				continue
+			}
+		} else if n := len(rest); n > 0 && strings.TrimSpace(rest[n-1]) == "" {
+			rest = rest[:n-1]
+		}
+		i = next - 1
+	}
+	return []byte(strings.Join(rest, ""))
+}
+
 // others are the lines that are none of the profile's pair. at is where the
 // pair stood or would stand, below 0 where there is no such profile. Readers
 // take a line for the rest of the one above where it is indented more, so the
@@ -458,18 +516,23 @@ func (envFormat) pairs(text []byte) []pair {
 	return all.pairs()
 }
 
-func (envFormat) set(text []byte, key Key, comment string) []byte {
-	var out bytes.Buffer
-	for line := range strings.Lines(string(text)) {
-		switch name, _, _ := strings.Cut(strings.TrimSpace(line), "="); name {
+func (f envFormat) set(text []byte, key Key, comment string) []byte {
+	out := bytes.NewBuffer(f.unset(text))
+	newline(out)
+	fmt.Fprintf(out, "%s\n%s=%s\n%s=%s\n", comment, idVariable, key.ID, secretVariable, key.Secret.Reveal())
+	return out.Bytes()
+}
+
+func (envFormat) unset(text []byte) []byte {
+	var rest []byte
+	for line := range bytes.Lines(text) {
+		switch name, _, _ := strings.Cut(strings.TrimSpace(string(line)), "="); name {
 		case idVariable, secretVariable, "AWS_SESSION_TOKEN":
 		default:
-			out.WriteString(line)
+			rest = append(rest, line...)
 		}
 	}
-	newline(&out)
-	fmt.Fprintf(&out, "%s\n%s=%s\n%s=%s\n", comment, idVariable, key.ID, secretVariable, key.Secret.Reveal())
-	return out.Bytes()
+	return rest
 }
 
 // A pairList gathers the pairs of a file. What is told twice in one place

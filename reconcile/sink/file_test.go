@@ -341,3 +341,119 @@ func FuzzCredentials(f *testing.F) {
 		}
 	})
 }
+
+// Only the pair that was asked for goes, and its profile where nothing else is
+// in it. "" for after: the file is gone.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	const ours = "# churn-reconcile: AKIANEW of p/e\naws_access_key_id = AKIANEW\naws_secret_access_key = s\n"
+	const variables = "# churn-reconcile: AKIANEW of p/e\nAWS_ACCESS_KEY_ID=AKIANEW\nAWS_SECRET_ACCESS_KEY=s\n"
+	tests := []struct {
+		name    string
+		env     bool
+		before  string
+		after   string
+		refused bool
+	}{
+		{name: "nothing else", before: "[ml]\n" + ours},
+		{name: "a profile before", before: "[default]\nregion = x\n\n[ml]\n" + ours, after: "[default]\nregion = x\n"},
+		{name: "a profile behind", before: "[ml]\n" + ours + "\n[other]\na = b\n", after: "[other]\na = b\n"},
+		{name: "profiles around", before: "[default]\nregion = x\n\n[ml]\n" + ours + "\n[other]\na = b\n", after: "[default]\nregion = x\n\n[other]\na = b\n"},
+		{name: "another setting", before: "[ml]\n" + ours + "region = x\n", after: "[ml]\nregion = x\n"},
+		{name: "a comment", before: "[ml]\n# mine\n" + ours, after: "[ml]\n# mine\n"},
+		{name: "a temporary pair's token", before: "[ml]\n" + ours + "aws_session_token = t\n"},
+		{name: "another profile's pair", before: "[other]\n" + ours, after: "[other]\n" + ours},
+		{
+			name:   "another pair by now",
+			before: "[ml]\naws_access_key_id = AKIATHEIRS\naws_secret_access_key = s\n", after: "[ml]\naws_access_key_id = AKIATHEIRS\naws_secret_access_key = s\n",
+		},
+		{
+			name:   "two pairs",
+			before: "[ml]\n" + ours + "[ml]\naws_access_key_id = AKIATHEIRS\naws_secret_access_key = s\n", refused: true,
+			after: "[ml]\n" + ours + "[ml]\naws_access_key_id = AKIATHEIRS\naws_secret_access_key = s\n",
+		},
+		{name: "no file"},
+		{name: "variables", env: true, before: variables},
+		{name: "another variable", env: true, before: "A=b\n" + variables, after: "A=b\n"},
+		{name: "other variables by now", env: true, before: "AWS_ACCESS_KEY_ID=AKIATHEIRS\n", after: "AWS_ACCESS_KEY_ID=AKIATHEIRS\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "keys")
+			if tt.before != "" {
+				if err := os.WriteFile(path, []byte(tt.before), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := Files{Stack: "p/e"}.Credentials(path, "ml")
+			if tt.env {
+				s = Files{Stack: "p/e"}.Env(path)
+			}
+			for range 2 { // again does nothing more
+				if err := s.Forget(t.Context(), "AKIANEW"); (err != nil) != tt.refused {
+					t.Fatalf("error %v, want one: %v", err, tt.refused)
+				}
+				text, err := os.ReadFile(path)
+				if tt.after == "" && !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("the file is there (%v), with %q", err, text)
+				}
+				if diff := cmp.Diff(tt.after, string(text)); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// What was delivered and is forgotten leaves the file as it was.
+func TestForgetUndoesDeliver(t *testing.T) {
+	t.Parallel()
+	for _, before := range []string{"", "[default]\naws_access_key_id = A\naws_secret_access_key = B\n", "# mine\n"} {
+		for _, env := range []bool{false, true} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "keys")
+			if before != "" {
+				if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := Files{Stack: "p/e"}.Credentials(path, "ml")
+			if env {
+				s = Files{Stack: "p/e"}.Env(path)
+			}
+			if err := errors.Join(s.Deliver(t.Context(), key("AKIANEW", "s")), s.Forget(t.Context(), "AKIANEW")); err != nil {
+				t.Fatal(err)
+			}
+			text, _ := os.ReadFile(path)
+			if diff := cmp.Diff(before, string(text)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", s, diff)
+			}
+		}
+	}
+}
+
+// A folder that is gone holds no pair.
+func TestForgetWithoutAFolder(t *testing.T) {
+	t.Parallel()
+	if err := (Files{}).Env(filepath.Join(t.TempDir(), "gone", "keys")).Forget(t.Context(), "AKIANEW"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A link stays, and what it names is emptied.
+func TestForgetBehindALink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "keys"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Symlink("keys", link)); err != nil {
+		t.Fatal(err)
+	}
+	s := Files{Stack: "p/e"}.Env(link)
+	if err := errors.Join(s.Deliver(t.Context(), key("AKIANEW", "s")), s.Forget(t.Context(), "AKIANEW")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(link); err != nil || len(text) > 0 {
+		t.Errorf("the link gives %q, %v, want nothing", text, err)
+	}
+}

@@ -88,6 +88,7 @@ func (leftAlone) Tells() bool                                            { retur
 func (leftAlone) Check(context.Context, []string) error                  { return nil }
 func (leftAlone) Holds(context.Context, string, time.Time) (bool, error) { return true, nil }
 func (leftAlone) Deliver(context.Context, Key) error                     { return nil }
+func (leftAlone) Forget(context.Context, string) error                   { return nil }
 
 type githubSink struct {
 	api *GitHub
@@ -118,7 +119,12 @@ func (s *githubSink) Check(ctx context.Context, _ []string) error {
 	if err := s.put(ctx, map[string]string{probe: ""}); err != nil {
 		return err
 	}
-	err := s.api.call(ctx, http.MethodDelete, s.path(probe), nil, nil)
+	return s.remove(ctx, probe)
+}
+
+// remove takes a secret away; one that is not there is as good as removed.
+func (s *githubSink) remove(ctx context.Context, name string) error {
+	err := s.api.call(ctx, http.MethodDelete, s.path(name), nil, nil)
 	if status, ok := errors.AsType[*githubError](err); ok && status.status == http.StatusNotFound {
 		return nil
 	}
@@ -150,6 +156,19 @@ func (s *githubSink) Deliver(ctx context.Context, key Key) error {
 		return err
 	}
 	return s.put(ctx, map[string]string{s.to.KeyIDSecret: key.ID})
+}
+
+// Forget takes both secrets away, since GitHub does not tell whose pair they
+// hold. The id goes first, as it comes last. A secret that is not there and one
+// that the token may not see answer alike, which the public key tells apart.
+func (s *githubSink) Forget(ctx context.Context, _ string) error {
+	if err := s.api.call(ctx, http.MethodGet, s.path("public-key"), nil, nil); err != nil {
+		return err
+	}
+	if err := s.remove(ctx, s.to.KeyIDSecret); err != nil {
+		return err
+	}
+	return s.remove(ctx, s.to.SecretKeySecret)
 }
 
 type githubSecret struct {

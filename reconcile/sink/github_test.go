@@ -413,3 +413,45 @@ func TestGitHubRenamed(t *testing.T) {
 		t.Errorf("the secret is %q", secret.Value)
 	}
 }
+
+func TestGitHubForget(t *testing.T) {
+	for _, tt := range []struct {
+		to    sink.GitHubSecrets
+		scope string
+	}{{toRepository, repository}, {toEnvironment, environment}, {toOrganization, organization}} {
+		t.Run(tt.scope, func(t *testing.T) {
+			h := newHub(t)
+			s := h.api.Sink(tt.to)
+			h.Set(tt.scope, "OTHER", sinktest.Secret{Value: "x"})
+			if err := s.Deliver(t.Context(), pair); err != nil {
+				t.Fatal(err)
+			}
+			// A lost answer, and once more with nothing left.
+			var cut atomic.Bool
+			h.SetFault(func(c sinktest.Call, p sinktest.Phase) sinktest.Fault {
+				if c.Method == http.MethodDelete && p == sinktest.After && cut.CompareAndSwap(false, true) {
+					return sinktest.Fault{Cut: true}
+				}
+				return sinktest.Fault{}
+			})
+			for range 2 {
+				if err := s.Forget(t.Context(), pair.ID); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff([]string{"OTHER"}, h.Names(tt.scope)); diff != "" {
+					t.Errorf("secrets (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// A place that the token does not see is not one without secrets.
+func TestGitHubForgetUnseen(t *testing.T) {
+	h := newHub(t)
+	to := toRepository
+	to.Repository = "acme/elsewhere"
+	if err := h.api.Sink(to).Forget(t.Context(), pair.ID); err == nil {
+		t.Error("forgotten where nothing could be read")
+	}
+}

@@ -24,6 +24,7 @@ type SecretsManagerAPI interface {
 	PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error)
 	UpdateSecret(context.Context, *secretsmanager.UpdateSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretOutput, error)
 	TagResource(context.Context, *secretsmanager.TagResourceInput, ...func(*secretsmanager.Options)) (*secretsmanager.TagResourceOutput, error)
+	DeleteSecret(context.Context, *secretsmanager.DeleteSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.DeleteSecretOutput, error)
 }
 
 var _ SecretsManagerAPI = (*secretsmanager.Client)(nil)
@@ -41,6 +42,25 @@ type SecretsManager struct {
 type pair struct {
 	ID     string `json:"aws_access_key_id"`
 	Secret string `json:"aws_secret_access_key"`
+}
+
+// Permissions are what the secret's calls need. AWS puts six characters of its
+// own behind a secret's name in its ARN.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html
+func (s *SecretsManager) Permissions(env reconcile.Env) []reconcile.Permission {
+	p := reconcile.Permissions{On: []string{fmt.Sprintf("arn:%s:secretsmanager:%s:%s:secret:%s-??????", env.Partition, env.Region, env.Account, s.Name)}}
+	p.Read("secretsmanager:GetSecretValue")
+	p.Write("secretsmanager:DescribeSecret", "secretsmanager:CreateSecret", "secretsmanager:TagResource", "secretsmanager:PutSecretValue")
+	p.Also(reconcile.Writing, "secretsmanager:CreateSecret", "secretsmanager:TagResource")
+	if s.KMSKeyID != nil {
+		p.Write("secretsmanager:UpdateSecret")
+		p.On = []string{*s.KMSKeyID}
+		for _, action := range []string{"kms:GenerateDataKey", "kms:Decrypt"} {
+			p.Also(reconcile.Writing, "secretsmanager:PutSecretValue", action)
+		}
+		p.Also(reconcile.Reading, "secretsmanager:GetSecretValue", "kms:Decrypt")
+	}
+	return p.List
 }
 
 func (s *SecretsManager) String() string { return "Secrets Manager " + s.Name }
@@ -114,6 +134,40 @@ func (s *SecretsManager) Holds(ctx context.Context, id string, _ time.Time) (boo
 		return false, nil // somebody's text, in the place of a pair
 	}
 	return p.ID == id && p.Secret != "", nil
+}
+
+// recoveryDays is the longest that Secrets Manager keeps what was deleted.
+const recoveryDays = 30
+
+// Forget deletes the secret, which can be restored for 30 days. One without
+// the stack's mark is left alone, as is one that holds another pair by now.
+func (s *SecretsManager) Forget(ctx context.Context, id string) error {
+	out, err := s.API.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &s.Name})
+	if awsx.Code(err) == "ResourceNotFoundException" {
+		return nil
+	}
+	if err != nil {
+		return awsx.Clean(err)
+	}
+	marked := slices.ContainsFunc(out.Tags, func(t types.Tag) bool {
+		return aws.ToString(t.Key) == reconcile.Mark && aws.ToString(t.Value) == s.Tags.Stack
+	})
+	if out.DeletedDate != nil || !marked {
+		return nil
+	}
+	if held, err := s.Holds(ctx, id, time.Time{}); err != nil || !held {
+		return err
+	}
+	_, err = s.API.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: &s.Name, RecoveryWindowInDays: aws.Int64(recoveryDays)})
+	switch awsx.Code(err) {
+	case "ResourceNotFoundException", "InvalidRequestException":
+		// A lost answer, and the call was made again: the secret is marked for
+		// deletion.
+		if again, e := s.API.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &s.Name}); awsx.Code(e) == "ResourceNotFoundException" || e == nil && again.DeletedDate != nil {
+			return nil
+		}
+	}
+	return awsx.Clean(err)
 }
 
 // Deliver writes the pair as the secret's current value, and reads it back.

@@ -326,3 +326,58 @@ func TestSecretsManagerFaults(t *testing.T) {
 		}
 	}
 }
+
+func TestSecretsManagerForget(t *testing.T) {
+	deliver := func(t *testing.T, s *sink.SecretsManager) {
+		t.Helper()
+		if err := errors.Join(s.Check(t.Context(), nil), s.Deliver(t.Context(), pair)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		before  func(*testing.T, *vault)
+		id      string
+		deleted bool
+	}{
+		{"the stack's, with the pair", func(t *testing.T, v *vault) { deliver(t, v.sink(nil)) }, pair.ID, true},
+		{"the stack's, with another pair", func(t *testing.T, v *vault) { deliver(t, v.sink(nil)) }, "AKIAOTHER", false},
+		{"another stack's", func(t *testing.T, v *vault) {
+			deliver(t, v.sink(func(s *sink.SecretsManager) { s.Tags.Stack = "churn/prod" }))
+		}, pair.ID, false},
+		{"somebody's", func(t *testing.T, v *vault) {
+			v.create(t, secretsmanager.CreateSecretInput{SecretString: aws.String(`{"aws_access_key_id":"` + pair.ID + `","aws_secret_access_key":"s"}`)})
+		}, pair.ID, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := newVault(t)
+			tt.before(t, v)
+			// An answer that is lost is asked for again.
+			lost := false
+			v.fault = func(c sandbox.Call, p sandbox.Phase) sandbox.Fault {
+				if c.Operation == "DeleteSecret" && p == sandbox.After && !lost {
+					lost = true
+					return sandbox.Cut
+				}
+				return sandbox.None
+			}
+			for range 2 {
+				if err := v.sink(nil).Forget(t.Context(), tt.id); err != nil {
+					t.Fatal(err)
+				}
+				is := v.describe(t)
+				if got := is.DeletedDate != nil; got != tt.deleted {
+					t.Errorf("deleted: %v, want %v", got, tt.deleted)
+				}
+				if days := 30 * 24 * time.Hour; tt.deleted && !is.DeletedDate.Equal(epoch.Add(days)) {
+					t.Errorf("it is gone for good on %s, want after 30 days", is.DeletedDate)
+				}
+			}
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		if err := newVault(t).sink(nil).Forget(t.Context(), pair.ID); err != nil {
+			t.Error(err)
+		}
+	})
+}

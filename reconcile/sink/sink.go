@@ -54,4 +54,7 @@ type Sink interface {
 	// Deliver puts the pair there. Delivering again replaces what was
 	// delivered.
 	Deliver(context.Context, Key) error
+	// Forget takes the pair with this id out, where it is still the one that is
+	// there and the place is this stack's. Forgetting again does nothing.
+	Forget(ctx context.Context, id string) error
 }

@@ -57,7 +57,11 @@ func TestMain(m *testing.M) {
 		os.Exit(child(path))
 	}
 	code := m.Run()
-	if code == 0 && staleDifferences() {
+	if err := recordGranted(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if code == 0 && (staleDifferences() || neverUsed()) {
 		code = 1
 	}
 	os.Exit(code)
@@ -281,6 +285,7 @@ func (a *account) run(path string, apply bool, opts []option) outcome {
 		opt(&so, &which, &ro)
 	}
 	ctx := context.Background()
+	var bound *spec.Spec
 	o := func() outcome {
 		file, err := spec.Load(path, spec.Options{})
 		if err != nil {
@@ -290,6 +295,7 @@ func (a *account) run(path string, apply bool, opts []option) outcome {
 		if err != nil {
 			return outcome{err: err}
 		}
+		bound = s.Spec
 		run := reconcile.Look(ctx, s.Resources, ro)
 		if err := s.Verify(); err != nil {
 			return outcome{err: err, results: run.Results()}
@@ -308,6 +314,15 @@ func (a *account) run(path string, apply bool, opts []option) outcome {
 		return outcome{results: run.Results(), outputs: s.Outputs(run)}
 	}()
 	o.calls, o.paused = journal.all(), time.Duration(paused.Load())
+	if bound != nil {
+		purposes := []reconcile.Purpose{reconcile.Reading}
+		if apply {
+			purposes = append(purposes, reconcile.Writing)
+		}
+		if err := within(bound, o.calls, purposes...); err != nil {
+			o.err = errors.Join(o.err, err)
+		}
+	}
 	return o
 }
 

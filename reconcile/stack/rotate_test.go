@@ -710,3 +710,21 @@ func TestKeyGoneWhileRetiring(t *testing.T) {
 	k.mustHold(t, k.currentKey(t), two)
 	k.mustBeInSync(t)
 }
+
+// A secret that somebody has made already is taken, and carries the stack's
+// tags from then on.
+func TestSecretThatExistsIsTagged(t *testing.T) {
+	k := newKeyring(t)
+	done(t)(k.secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String(keySecret), SecretString: aws.String("{}")}))
+	k.mustApply(t)
+	out, err := k.secrets.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: aws.String(keySecret)})
+	done(t)(out, err)
+	tags := map[string]string{}
+	for _, tag := range out.Tags {
+		tags[*tag.Key] = *tag.Value
+	}
+	if tags["Team"] != "data" || tags[reconcile.Mark] != "test/test" {
+		t.Errorf("the secret's tags are %v", tags)
+	}
+	k.mustBeInSync(t)
+}

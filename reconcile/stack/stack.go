@@ -29,6 +29,42 @@ type Look struct {
 	// Rotate makes the access keys of the users that it picks due, and leaves
 	// everything else alone; nil: an ordinary run.
 	Rotate func(user string) bool
+
+	// Batch is the stacks that are looked at together; nil: this one alone.
+	Batch *Batch
+}
+
+// A Batch is stacks that are looked at together, once. IAM is read once for
+// those that share credentials, where that is cheaper.
+type Batch struct {
+	mu        sync.Mutex
+	snapshots map[*account]*iam.Snapshot
+}
+
+// NewBatch makes a batch of what the specs are, which need not be bound.
+func NewBatch(specs []*spec.Spec) *Batch {
+	all := make([]spec.IAM, len(specs))
+	for i, s := range specs {
+		all[i] = s.IAM
+	}
+	if !iam.Many(all...) {
+		return nil
+	}
+	return &Batch{snapshots: map[*account]*iam.Snapshot{}}
+}
+
+func (b *Batch) snapshot(a *account, at *place, partition string) *iam.Snapshot {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := b.snapshots[a]
+	if !ok {
+		s = iam.NewSnapshot(at.iam, at.tagging, partition)
+		b.snapshots[a] = s
+	}
+	return s
 }
 
 // A Stack is a spec bound to an account, with its resources, for one look.
@@ -100,7 +136,7 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 		Pause: s.o.Pause, Now: s.o.Now, AWSNow: s.clock.Now, Run: run,
 	}
 	keys.Files.Stack = owner(at.cfg, st.Spec)
-	st.Resources = resources(at, env, st.Spec, keys)
+	st.Resources = resources(at, env, st.Spec, keys, look.Batch.snapshot(account, at, env.Partition))
 	if look.Rotate != nil {
 		st.Resources, err = rotated(st.Resources, look.Rotate)
 	} else {
@@ -150,12 +186,12 @@ func verify(caller func() (arn.ARN, error), s *spec.Spec) func() error {
 	return sync.OnceValue(func() error { return <-answer })
 }
 
-func resources(at *place, env reconcile.Env, s *spec.Spec, keys iam.Keys) []reconcile.Resource {
+func resources(at *place, env reconcile.Env, s *spec.Spec, keys iam.Keys, snapshot *iam.Snapshot) []reconcile.Resource {
 	var all []reconcile.Resource
 	all = declare(all, s3.Buckets{API: at.s3, Control: at.control, Env: env}, env, s.S3.Buckets)
 	all = declare(all, logs.LogGroups{API: at.logs, Env: env}, env, s.Logs.LogGroups)
 	all = declare(all, ecr.NewRepositories(at.ecr, env, s.ECR.Repositories), env, s.ECR.Repositories)
-	all = append(all, iam.New(at.iam, at.tagging, env, s.IAM, keys)...)
+	all = append(all, iam.New(at.iam, at.tagging, env, s.IAM, keys, snapshot)...)
 	all = declare(all, ecs.NewClusters(at.ecs, env, s.ECS.Clusters), env, s.ECS.Clusters)
 	return declare(all, ecs.TaskDefinitions{API: at.ecs, Env: env}, env, s.ECS.TaskDefinitions)
 }

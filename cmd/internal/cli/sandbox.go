@@ -22,6 +22,7 @@ const (
 
 func newSandbox(env Env) *cobra.Command {
 	var listen, state string
+	var enforce bool
 	var log logFlags
 	cmd := &cobra.Command{
 		Use:   "sandbox",
@@ -30,9 +31,14 @@ func newSandbox(env Env) *cobra.Command {
 Secrets Manager over AWS's own protocols, for the SDKs, the AWS CLI and
 Terraform. Nothing is checked but AWS's rules: any credentials will do. Web
 pages are refused. A name other than localhost that callers use has to stand
-in --listen.`,
+in --listen.
+
+With --enforce-iam calls are refused that the caller's policies do not allow.
+Access keys that were made here, and roles that were assumed here, act with
+their policies; any other key is the account's root.`,
 		Example: `  churn-reconcile sandbox
-  churn-reconcile sandbox --listen 127.0.0.1:4567 --state account.json`,
+  churn-reconcile sandbox --listen 127.0.0.1:4567 --state account.json
+  churn-reconcile sandbox --enforce-iam`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := log.check(); err != nil {
@@ -42,7 +48,7 @@ in --listen.`,
 				return errors.New("--listen is given without a value")
 			}
 			host, _, _ := net.SplitHostPort(listen) // net.Listen says what is wrong with it
-			server, err := sandbox.New(sandbox.Options{State: state, Host: host, Log: log.logger(env.Stderr)})
+			server, err := sandbox.New(sandbox.Options{State: state, Host: host, EnforceIAM: enforce, Log: log.logger(env.Stderr)})
 			if err != nil {
 				return err
 			}
@@ -66,6 +72,7 @@ in --listen.`,
 	}
 	cmd.Flags().StringVar(&listen, "listen", defaultSandboxListen, "`ADDRESS` to listen on")
 	cmd.Flags().StringVar(&state, "state", "", "keep the state in `FILE` between runs; without it in memory only")
+	cmd.Flags().BoolVar(&enforce, "enforce-iam", false, "refuse what the caller's policies do not allow")
 	log.register(cmd)
 	return cmd
 }

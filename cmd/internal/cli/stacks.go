@@ -22,6 +22,7 @@ const stacksAtATime = 16
 func runAll(ctx context.Context, env Env, f runFlags, command []string, which stack.Look, paths []string, sinks []reportSink) error {
 	stacks := make([]view.Stack, len(paths))
 	files := make([]*spec.File, len(paths))
+	var specs []*spec.Spec
 	account := ""
 	names := map[string]string{}
 	for i, path := range paths {
@@ -43,7 +44,7 @@ func runAll(ctx context.Context, env Env, f runFlags, command []string, which st
 			return fmt.Errorf("%s and %s are both the stack %s: two runs of one stack side by side are not made", other, path, preview.Stack())
 		}
 		names[preview.Stack()] = path
-		files[i] = file
+		files[i], specs = file, append(specs, preview)
 		f.aws.warn(env.Stderr, file)
 		if account == "" {
 			account = file.Account()
@@ -59,6 +60,7 @@ func runAll(ctx context.Context, env Env, f runFlags, command []string, which st
 	defer process.end()
 	var runs errgroup.Group
 	runs.SetLimit(stacksAtATime)
+	which.Batch = stack.NewBatch(specs)
 	all := &runner{env: env, process: process, progress: progress, permit: f.permit, which: which, failOnNewAccess: f.failOnNewAccess, ask: f.aws.sandbox == ""}
 	for i, file := range files {
 		if file == nil {

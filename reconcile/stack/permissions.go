@@ -1,0 +1,24 @@
+package stack
+
+import (
+	"slices"
+	"time"
+
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/sink"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// Permissions are what IAM has to allow for a spec to be looked at, written and
+// deleted. AWS is not asked.
+func Permissions(s *spec.Spec, purposes ...reconcile.Purpose) []reconcile.Permission {
+	env := reconcile.Env{Account: s.Account, Region: s.Region, Partition: s.Partition, Stack: s.Stack(), Now: time.Now}
+	n := reconcile.Permissions{On: []string{"*"}}
+	n.Read("tag:GetResources") // see CheckAbsence
+	n.List = append(n.List, iam.Permissions(s.IAM)...)
+	for _, r := range resources(&place{}, env, s, iam.Keys{GitHub: &sink.GitHub{}}, nil) {
+		n.List = append(n.List, r.Permissions()...)
+	}
+	return slices.DeleteFunc(n.List, func(p reconcile.Permission) bool { return !slices.Contains(purposes, p.For) })
+}
