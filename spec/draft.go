@@ -16,8 +16,8 @@ type Draft struct {
 	Region, Account, Partition string
 
 	// Resources are of the spec's own types, in any order. What they leave out,
-	// the file leaves out, and what they give and is empty is written. Tags of
-	// AWS and of the product are not written.
+	// the file leaves out, and what they give and is empty is written. Where
+	// they carry no tags but AWS's and the product's, tags are left out.
 	Resources []Resource
 
 	// Outputs are values by name. A text that is a resource's name or ARN is
@@ -46,6 +46,8 @@ func keepFields(v reflect.Value, names []string) {
 		switch named := slices.Contains(names, tag); {
 		case tag == ",inline":
 			keepFields(v.Field(i), names)
+		case tag == "tags" && !named: // but for the product's, which are never written
+			v.Field(i).Set(reflect.ValueOf(productTags(v.Field(i).Interface().(map[string]string))))
 		case named && f.Type.Kind() == reflect.Bool:
 			v.Field(i).SetBool(true)
 		case tag == "path" && v.Field(i).String() == "/" && !slices.Contains(names[1:], "path"),
@@ -53,6 +55,12 @@ func keepFields(v reflect.Value, names []string) {
 			v.Field(i).SetZero()
 		}
 	}
+}
+
+func productTags(tags map[string]string) map[string]string {
+	tags = maps.Clone(tags)
+	maps.DeleteFunc(tags, func(key, _ string) bool { return !strings.HasPrefix(key, OwnTagPrefix) })
+	return tags
 }
 
 // A refer is what a draft's texts can refer to.

@@ -23,7 +23,7 @@ func ParseID(s string) (ID, error) {
 		return ID{}, fmt.Errorf("%q is not an address: KIND/NAME is wanted", s)
 	}
 	if Kind(kind).rank() < 0 {
-		return ID{}, fmt.Errorf("%q names no kind of resource", kind)
+		return ID{}, fmt.Errorf("%q names no kind of resource%s", kind, suggest(kind, kindNames()))
 	}
 	return ID{Kind(kind), name}, nil
 }

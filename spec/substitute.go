@@ -427,10 +427,9 @@ func (x *expander) attribute(at int, expr string) value {
 	if i := strings.LastIndexByte(expr, '.'); i > strings.IndexByte(expr, '/') {
 		address, attr = expr[:i], expr[i+1:]
 	}
-	kind, _, _ := strings.Cut(address, "/")
 	id, err := ParseID(address)
 	if err != nil {
-		x.report(at, "%v%s", err, suggest(kind, kindNames()))
+		x.report(at, "%v", err)
 		return value{}
 	}
 	if x.index == nil {

@@ -77,8 +77,7 @@ func (w *writer) liftTags() {
 	}
 }
 
-// ownTags are the tags of a resource without those of AWS and the product; nil
-// where the spec leaves them alone.
+// ownTags are the tags of a resource without those of AWS and the product.
 func ownTags(res Resource) map[string]string {
 	tags := maps.Clone(res.Common().Tags)
 	maps.DeleteFunc(tags, func(key, _ string) bool {
@@ -248,11 +247,8 @@ func (w *writer) resource(res Resource) *yaml.Node {
 // tagField writes the tags that the stack does not give already.
 func (w *writer) tagField(n *yaml.Node, res Resource) {
 	own := ownTags(res)
-	if own == nil || res.ID().Kind.row().untagged {
-		return
-	}
 	maps.DeleteFunc(own, func(key, _ string) bool { _, lifted := w.lifted[key]; return lifted })
-	if len(own) > 0 || len(w.lifted) == 0 {
+	if len(own) > 0 && !res.ID().Kind.row().untagged {
 		put(n, "tags", w.tags(own))
 	}
 }
@@ -272,7 +268,7 @@ func (w *writer) tags(tags map[string]string) *yaml.Node {
 		}
 		put(n, escape(key), textNode(value))
 	}
-	return flowIfEmpty(n)
+	return n
 }
 
 // field writes one field of a resource.

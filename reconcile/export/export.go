@@ -100,10 +100,17 @@ func (a *Account) Export(ctx context.Context, wants []Want, o Options) (spec.Dra
 		draft.Resources = append(draft.Resources, t.found)
 		draft.Comments[t.ID] = t.Comments
 		if t.key != nil {
-			draft.Comments[t.key.ID] = t.key.Comments
+			draft.Comments[t.key.ID] = append(t.key.Comments, keyComment...)
 		}
 	}
 	return draft, left
+}
+
+// keyComment stands above every access key: neither its secret nor where it went
+// can be found out.
+var keyComment = []string{
+	"The key that the user has is kept. AWS tells its secret to nobody twice, nor",
+	"where it was delivered to: name that place here, for the key's successor.",
 }
 
 // A target is a resource to read, a user with its key.

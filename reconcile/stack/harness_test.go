@@ -225,7 +225,7 @@ func (a *account) sink() string { return filepath.Join(a.dir, "credentials") }
 // as well, and answers the path of the one that is named.
 func (a *account) example(t testing.TB, name string) string {
 	t.Helper()
-	for _, file := range []string{"dev.yaml", "prod.yaml"} {
+	for _, file := range []string{"dev.yaml", "prod.yaml", "github-oidc.yaml"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "examples", file))
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/export"
+	"github.com/churn-reconcile/churn-reconcile/spec"
+)
+
+// exportFlags say what to export.
+type exportFlags struct {
+	aws                  awsFlags
+	log                  logFlags
+	project, environment string
+	stack, tag           string
+	all                  bool
+}
+
+func newExport(env Env) *cobra.Command {
+	var f exportFlags
+	cmd := &cobra.Command{
+		Use:   "export [ADDRESS...]",
+		Short: "Print a spec of what AWS has",
+		Long: `Print a spec of resources that AWS has, by their addresses, by a stack's mark or
+by a tag. It reads as if a person had written it: what refers is a reference,
+what AWS gives to everything is left out, and so are the tags of this program.
+
+A dry run of the spec then has this program's tags to add and nothing else. What
+cannot be read is told and left out, and ends with exit status 1.`,
+		Example: `  churn-reconcile export s3.bucket/data iam.role/training --project churn --environment dev > dev.yaml
+  churn-reconcile export --stack churn/dev > dev.yaml
+  churn-reconcile export --tag Team=ml --project churn --environment dev > dev.yaml`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var kinds []string
+			for _, kind := range spec.Kinds() {
+				kinds = append(kinds, string(kind)+"/")
+			}
+			return kinds, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := errors.Join(f.aws.check(), f.log.check()); err != nil {
+				return err
+			}
+			wants, err := f.wants(args)
+			if err != nil {
+				return err
+			}
+			return runExport(cmd.Context(), env, f, wants)
+		},
+	}
+	cmd.Flags().StringVar(&f.project, "project", "", "`NAME` of the project that the spec is for; without, what the resources' marks say")
+	cmd.Flags().StringVar(&f.environment, "environment", "", "`NAME` of the environment")
+	cmd.Flags().BoolVar(&f.all, "all", false, "write all that is live, AWS's defaults too")
+	f.aws.register(cmd, env)
+	f.log.register(cmd)
+	return cmd
+}
+
+// wants are the resources that are asked for by their addresses.
+func (f *exportFlags) wants(addresses []string) ([]export.Want, error) {
+	if len(addresses) == 0 {
+		return nil, errors.New("export what? Name resources by their addresses, as in s3.bucket/NAME iam.role/NAME")
+	}
+	var wants []export.Want
+	var errs []error
+	for _, address := range addresses {
+		id, err := spec.ParseID(address)
+		errs = append(errs, err)
+		wants = append(wants, export.Want{ID: id})
+	}
+	return wants, errors.Join(errs...)
+}
+
+// runExport prints a spec of what is wanted, and tells what is not in it.
+func runExport(ctx context.Context, env Env, f exportFlags, wants []export.Want) error {
+	progress := newProgress(env, f.log)
+	defer progress.Stop()
+	process, err := start(ctx, env, f.aws, f.log.logger(progress), "", progress)
+	if err != nil {
+		return err
+	}
+	defer process.end()
+	reading, done := reconcile.UntilStopped(process.ctx, process.stop)
+	defer done()
+	account, err := process.session.Account(reading, "")
+	if err != nil {
+		return process.explain(err)
+	}
+	progress.Looking(len(wants))
+	draft, left := account.Export(reading, wants, export.Options{All: f.all, Read: progress.Looked})
+	progress.Stop()
+	if process.interrupted() {
+		return process.explain(reconcile.ErrInterrupted)
+	}
+	for _, l := range left {
+		fmt.Fprintln(env.Stderr, view.Printable(fmt.Sprintf("Left out %s: %v", l.ID, l.Err)))
+	}
+	if len(draft.Resources) == 0 {
+		return errors.New("nothing of what was asked for is there, so there is no spec to write")
+	}
+	if draft.Project, draft.Environment, err = f.name(draft.Resources); err != nil {
+		return err
+	}
+	draft.Head = []string{
+		"What AWS has of " + draft.Project + "/" + draft.Environment + ", as export found it. A field that is left out",
+		"here is left alone: not read, not changed.",
+	}
+	text := draft.YAML()
+	if _, err := env.Stdout.Write(text); err != nil {
+		return fmt.Errorf("write the spec: %w", err)
+	}
+	if err := loads(text); err != nil {
+		return fmt.Errorf("what AWS has does not pass as a spec; mend it before a run:\n%w", err)
+	}
+	if len(left) > 0 {
+		return &exitStatus{code: exitError}
+	}
+	return nil
+}
+
+// name is the stack that the spec is for: as flags say, or as the resources'
+// marks do.
+func (f *exportFlags) name(resources []spec.Resource) (project, environment string, err error) {
+	marks := map[string]bool{}
+	for _, r := range resources {
+		if mark := r.Common().Tags[reconcile.Mark]; mark != "" {
+			marks[mark] = true
+		}
+	}
+	project, environment = f.project, f.environment
+	switch {
+	case project != "" && environment != "":
+		return project, environment, nil
+	case len(marks) == 1:
+		for mark := range marks {
+			p, e, _ := strings.Cut(mark, "/")
+			return cmp.Or(project, p), cmp.Or(environment, e), nil
+		}
+	case len(marks) > 1:
+		return "", "", fmt.Errorf("the resources carry the marks of several stacks (%s), and a spec is about one: export one of them, or say --project and --environment",
+			strings.Join(slices.Sorted(maps.Keys(marks)), ", "))
+	}
+	return "", "", errors.New("whose spec is it? No resource carries a stack's mark: say --project NAME and --environment NAME")
+}
+
+// loads says what is wrong with a spec that was written: AWS may have what a
+// spec refuses, such as a policy that was put there before a rule of today.
+func loads(text []byte) error {
+	file, err := spec.Load("-", spec.Options{Stdin: bytes.NewReader(text)})
+	if err != nil {
+		return err
+	}
+	return file.Check()
+}
