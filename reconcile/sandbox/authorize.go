@@ -110,13 +110,16 @@ func (r *request) arn(service, region, resource string) string {
 
 // denied says why the caller may not do something; nil is that it may. A
 // sandbox that does not enforce IAM lets everybody do everything.
-func (r *request) denied(st *state, all ...need) *apiError {
+func (r *request) denied(st *state, all ...need) *apiError { return r.deniedTo(st, r.caller, all...) }
+
+// deniedTo is denied for somebody who acts in the course of the call.
+func (r *request) deniedTo(st *state, who principal, all ...need) *apiError {
 	if !r.enforced {
 		return nil
 	}
 	for _, n := range all {
-		if d := st.IAM.decide(r, r.caller, n); d.Verdict != policy.Allow {
-			return accessDenied(r, n, d)
+		if d := st.IAM.decide(r, who, n); d.Verdict != policy.Allow {
+			return accessDenied(r, who, n, d)
 		}
 	}
 	return nil
@@ -274,7 +277,7 @@ func (st *iamState) context(r *request, who principal) map[string][]string {
 
 // accessDenied is AWS's error for what is not allowed.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
-func accessDenied(r *request, n need, d policy.Decision) *apiError {
+func accessDenied(r *request, who principal, n need, d policy.Decision) *apiError {
 	e := &apiError{http.StatusForbidden, "AccessDenied", ""}
 	if r.form == nil && r.service != "s3" {
 		e.status, e.code = http.StatusBadRequest, "AccessDeniedException"
@@ -283,14 +286,14 @@ func accessDenied(r *request, n need, d policy.Decision) *apiError {
 	case r.operation == "AssumeRoleWithWebIdentity":
 		e.message = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
 		return e
-	case r.caller.kind == "":
+	case who.kind == "":
 		e.message = "Access Denied"
 		return e
-	case r.enforced && r.caller.root() && n.trust != nil:
+	case r.enforced && who.root() && n.trust != nil:
 		e.message = "Roles may not be assumed by root accounts."
 		return e
 	}
-	e.message = fmt.Sprintf("User: %s is not authorized to perform: %s", r.caller.ARN, n.action)
+	e.message = fmt.Sprintf("User: %s is not authorized to perform: %s", who.ARN, n.action)
 	switch {
 	case n.resource == "*" && r.service == "s3":
 	case n.says != "":

@@ -17,9 +17,11 @@ type ecrState struct {
 type ecrRepository struct {
 	Repository      ecrRepositoryDescription
 	Tags            map[string]string
-	LifecyclePolicy string               // as it was given; "" where there is none
-	Policy          string               // as it was given; "" where there is none
-	Images          map[string]*ecrImage // by digest
+	LifecyclePolicy string                // as it was given; "" where there is none
+	Policy          string                // as it was given; "" where there is none
+	Images          map[string]*ecrImage  // by digest
+	Layers          map[string]int64      `json:",omitempty"` // sizes by digest
+	Uploads         map[string]*ecrUpload `json:",omitempty"` // by ID
 }
 
 // ecrRepositoryDescription is the repository as ECR's answers have it.
@@ -66,6 +68,10 @@ func ecrHandlers() map[string]handler {
 		"TagResource":                   withInput(ecrTagResource),
 		"UntagResource":                 withInput(ecrUntagResource),
 		"GetAuthorizationToken":         withInput(ecrGetAuthorizationToken),
+		"BatchCheckLayerAvailability":   withInput(ecrBatchCheckLayerAvailability),
+		"InitiateLayerUpload":           withInput(ecrInitiateLayerUpload),
+		"UploadLayerPart":               withInput(ecrUploadLayerPart),
+		"CompleteLayerUpload":           withInput(ecrCompleteLayerUpload),
 		"PutImage":                      withInput(ecrPutImage),
 		"ListImages":                    withInput(ecrListImages),
 		"DescribeImages":                withInput(ecrDescribeImages),

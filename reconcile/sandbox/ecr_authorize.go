@@ -12,6 +12,7 @@ func ecrNeeds() map[string]needs {
 		"GetLifecyclePolicy", "PutLifecyclePolicy", "DeleteLifecyclePolicy",
 		"GetRepositoryPolicy", "SetRepositoryPolicy", "DeleteRepositoryPolicy",
 		"ListTagsForResource", "TagResource", "UntagResource",
+		"BatchCheckLayerAvailability", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload",
 		"PutImage", "ListImages", "DescribeImages", "BatchGetImage", "BatchDeleteImage")
 	return t
 }

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// An ecrImage is an image's manifest. Layers are not kept: enough for a
-// repository that is not empty, none that could be pulled.
+// An ecrImage is an image's manifest. What is in its layers is not kept: enough
+// for a repository that is not empty, none that could be pulled.
 type ecrImage struct {
 	Manifest  string
 	MediaType string
@@ -102,6 +102,10 @@ func ecrPutImage(st *state, r *request, in struct {
 	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(in.ImageManifest)))
 	if in.ImageDigest != "" && in.ImageDigest != digest {
 		return nil, badRequest("ImageDigestDoesNotMatchException", "The digest of the manifest is %s, not %s", digest, in.ImageDigest)
+	}
+	if missing := repo.missingLayers(in.ImageManifest); len(missing) > 0 {
+		return nil, badRequest("LayersNotFoundException", "Layers with digests '%v' required for pushing image into repository with name '%s' in the registry with id '%s' do not exist",
+			missing, in.RepositoryName, r.account)
 	}
 	old, taken := repo.tagged(in.ImageTag)
 	switch {

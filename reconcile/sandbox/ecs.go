@@ -33,6 +33,7 @@ func ecsHandlers() map[string]handler {
 		"ListServices":                withInput(ecsListServices),
 		"RunTask":                     withInput(ecsRunTask),
 		"StopTask":                    withInput(ecsStopTask),
+		"DescribeTasks":               withInput(ecsDescribeTasks),
 		"ListTasks":                   withInput(ecsListTasks),
 		"RegisterContainerInstance":   withInput(ecsRegisterContainerInstance),
 		"DeregisterContainerInstance": withInput(ecsDeregisterContainerInstance),

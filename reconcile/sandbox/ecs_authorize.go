@@ -21,7 +21,7 @@ func ecsNeeds() map[string]needs {
 	theseNeed(t, clusterNeeds,
 		"CreateCluster", "DescribeClusters", "UpdateCluster", "UpdateClusterSettings", "PutClusterCapacityProviders", "DeleteCluster",
 		"RegisterContainerInstance", "DeregisterContainerInstance")
-	theseNeed(t, ecsWorkNeeds, "ListTasks", "StopTask", "ListServices", "CreateService", "DeleteService")
+	theseNeed(t, ecsWorkNeeds, "ListTasks", "StopTask", "DescribeTasks", "ListServices", "CreateService", "DeleteService")
 	theseNeed(t, ecsTagNeeds, "ListTagsForResource", "TagResource", "UntagResource")
 	return t
 }

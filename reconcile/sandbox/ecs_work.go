@@ -1,18 +1,19 @@
 package sandbox
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// ecsWork is what lies on a cluster and keeps it from being deleted. Nothing of
-// it runs: tasks stay PENDING, and services start none.
+// ecsWork is what lies on a cluster and keeps it from being deleted, and the
+// tasks that have ended. Nothing of it runs: services start no tasks, tasks that
+// need an instance stay PENDING, and those on Fargate end as they begin.
 type ecsWork struct {
 	Services  map[string]*ecsService `json:",omitempty"` // by name
 	Tasks     map[string]string      `json:",omitempty"` // the revision by the task's ID
+	Stopped   map[string]*ecsStopped `json:",omitempty"` // by the task's ID
 	Instances []string               `json:",omitempty"` // IDs of container instances
 	Next      int                    `json:",omitempty"` // numbers tasks and instances
 }
@@ -131,34 +132,9 @@ func ecsListServices(st *state, r *request, in struct {
 
 func ecsTaskAnswer(r *request, cluster, id, definition, status string) map[string]any {
 	return map[string]any{
-		"taskArn": regionalARN(r, "ecs", "task/"+cluster+"/"+id), "clusterArn": ecsClusterARN(r, cluster),
+		"taskArn": ecsTaskARN(r, cluster, id), "clusterArn": ecsClusterARN(r, cluster),
 		"taskDefinitionArn": definition, "lastStatus": status, "desiredStatus": "RUNNING", "containers": []any{},
 	}
-}
-
-func ecsRunTask(st *state, r *request, in ecsRun) (any, error) {
-	cluster, c, err := ecsFindCluster(st, r, in.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	count := cmp.Or(in.Count, 1)
-	if count < 1 || count > 10 {
-		return nil, ecsInvalid("count should be between 1 and 10")
-	}
-	definition, err := ecsUsable(st, r, in.TaskDefinition)
-	if err != nil {
-		return nil, err
-	}
-	if c.Tasks == nil {
-		c.Tasks = map[string]string{}
-	}
-	tasks := []map[string]any{}
-	for range count {
-		id := c.number()
-		c.Tasks[id] = definition
-		tasks = append(tasks, ecsTaskAnswer(r, cluster, id, definition, "PENDING"))
-	}
-	return map[string]any{"tasks": tasks, "failures": []ecsFailure{}}, nil
 }
 
 func ecsStopTask(st *state, r *request, in struct{ Cluster, Task string }) (any, error) {
@@ -166,7 +142,7 @@ func ecsStopTask(st *state, r *request, in struct{ Cluster, Task string }) (any,
 	if err != nil {
 		return nil, err
 	}
-	id := strings.TrimPrefix(in.Task, regionalARN(r, "ecs", "task/"+cluster+"/"))
+	id := ecsTaskID(r, cluster, in.Task)
 	definition, ok := c.Tasks[id]
 	if !ok {
 		return nil, ecsInvalid("The referenced task was not found.")
@@ -176,18 +152,23 @@ func ecsStopTask(st *state, r *request, in struct{ Cluster, Task string }) (any,
 }
 
 func ecsListTasks(st *state, r *request, in struct {
-	Cluster    string
-	NextToken  string
-	MaxResults int
+	Cluster       string
+	DesiredStatus string
+	NextToken     string
+	MaxResults    int
 },
 ) (any, error) {
 	cluster, c, err := ecsFindCluster(st, r, in.Cluster)
 	if err != nil {
 		return nil, err
 	}
+	ids := slices.Sorted(maps.Keys(c.Tasks))
+	if in.DesiredStatus == "STOPPED" {
+		ids = slices.Sorted(maps.Keys(c.Stopped))
+	}
 	var arns []string
-	for _, id := range slices.Sorted(maps.Keys(c.Tasks)) {
-		arns = append(arns, regionalARN(r, "ecs", "task/"+cluster+"/"+id))
+	for _, id := range ids {
+		arns = append(arns, ecsTaskARN(r, cluster, id))
 	}
 	return ecsPage("taskArns", arns, in.NextToken, in.MaxResults)
 }

@@ -52,6 +52,7 @@ func logsHandlers() map[string]handler {
 		"DescribeLogStreams":            withInput(logsDescribeLogStreams),
 		"PutLogEvents":                  withInput(logsPutLogEvents),
 		"GetLogEvents":                  withInput(logsGetLogEvents),
+		"FilterLogEvents":               withInput(logsFilterLogEvents),
 	}
 }
 

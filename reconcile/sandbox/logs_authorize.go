@@ -16,7 +16,7 @@ func logsNeeds() map[string]needs {
 		"CreateLogGroup", "DeleteLogGroup", "PutRetentionPolicy", "DeleteRetentionPolicy", "PutLogGroupDeletionProtection",
 		"AssociateKmsKey", "DisassociateKmsKey", "DescribeLogStreams",
 		"TagLogGroup", "UntagLogGroup", "ListTagsLogGroup", "TagResource", "UntagResource", "ListTagsForResource",
-		"CreateLogStream", "PutLogEvents", "GetLogEvents")
+		"CreateLogStream", "PutLogEvents", "GetLogEvents", "FilterLogEvents")
 	return t
 }
 

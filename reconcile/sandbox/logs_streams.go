@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -168,3 +169,59 @@ func logsGetLogEvents(st *state, r *request, in struct {
 	}
 	return map[string]any{"events": events, "nextForwardToken": "f/end", "nextBackwardToken": "b/end"}, nil
 }
+
+// logsFilterLogEvents answers the events of all streams, by their time. Of
+// filter patterns it knows words, quoted or not, all of which an event has to
+// have.
+func logsFilterLogEvents(st *state, r *request, in struct {
+	logsRef
+	LogGroupIdentifier  string
+	LogStreamNames      []string
+	LogStreamNamePrefix string
+	StartTime, EndTime  int64
+	FilterPattern       string
+	NextToken           string
+	Limit               int
+},
+) (any, error) {
+	group, err := logsFindEither(st, r, in.LogGroupName, in.LogGroupIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.LogStreamNames) > 0 && in.LogStreamNamePrefix != "" {
+		return nil, logsInvalid("logStreamNames and logStreamNamePrefix are mutually exclusive parameters.")
+	}
+	words := filterWords.compiled().FindAllString(in.FilterPattern, -1)
+	if strings.ContainsAny(in.FilterPattern, "{}[]?%") || strings.HasPrefix(in.FilterPattern, "-") || strings.Contains(in.FilterPattern, " -") {
+		return nil, logsInvalid("The sandbox filters by words that an event has to have, not by %s", in.FilterPattern)
+	}
+	type event struct {
+		EventID       string `json:"eventId"`
+		LogStreamName string `json:"logStreamName"`
+		logEvent
+	}
+	events := []event{}
+	for _, name := range slices.Sorted(maps.Keys(group.Streams)) {
+		if len(in.LogStreamNames) > 0 && !slices.Contains(in.LogStreamNames, name) || !strings.HasPrefix(name, in.LogStreamNamePrefix) {
+			continue
+		}
+		for i, e := range group.Streams[name].Events {
+			inTime := e.Timestamp >= in.StartTime && (in.EndTime == 0 || e.Timestamp <= in.EndTime)
+			if inTime && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(e.Message, strings.Trim(w, `"`)) }) {
+				events = append(events, event{name + "/" + strconv.Itoa(i), name, e})
+			}
+		}
+	}
+	slices.SortStableFunc(events, func(a, b event) int { return a.compare(b.logEvent) })
+	events, next, ok := slicePage(events, in.NextToken, in.Limit, 10000, 10000)
+	if !ok {
+		return nil, logsInvalid("nextToken is one that CloudWatch Logs gave, limit 1 to 10000.")
+	}
+	return struct {
+		Events             []event    `json:"events"`
+		SearchedLogStreams []struct{} `json:"searchedLogStreams"` // deprecated, and empty
+		NextToken          string     `json:"nextToken,omitempty"`
+	}{events, []struct{}{}, next}, nil
+}
+
+var filterWords = &pattern{expr: `"[^"]*"|\S+`}

@@ -387,7 +387,7 @@ func (s *Server) refused(svc service, r *request) *apiError {
 	if list, ok := svc.needs[r.operation]; ok {
 		n = append(list(s.state, r), n)[0]
 	}
-	return accessDenied(r, n, policy.Decision{})
+	return accessDenied(r, r.caller, n, policy.Decision{})
 }
 
 // internal puts an error of the sandbox's own into the service's words.

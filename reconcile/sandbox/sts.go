@@ -139,7 +139,7 @@ func stsInvalid(format string, args ...any) error {
 func (st *iamState) newSession(r *request) (*roleSession, error) {
 	o := st.assumable(r.form.Get("RoleArn"))
 	if o == nil {
-		return nil, accessDenied(r, st.assuming(r.action(), r.form.Get("RoleArn")), policy.Decision{Kind: policy.Trust})
+		return nil, accessDenied(r, r.caller, st.assuming(r.action(), r.form.Get("RoleArn")), policy.Decision{Kind: policy.Trust})
 	}
 	s := &roleSession{
 		Role: o.Arn, RoleID: o.ID, Name: r.form.Get("RoleSessionName"), Issued: r.now,
