@@ -15,6 +15,7 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/export"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/export/tfstate"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -22,6 +23,7 @@ import (
 type exportFlags struct {
 	aws                  awsFlags
 	log                  logFlags
+	state                stateFlags
 	project, environment string
 	stack, tag           string
 	all                  bool
@@ -32,15 +34,22 @@ func newExport(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [ADDRESS...]",
 		Short: "Print a spec of what AWS has",
-		Long: `Print a spec of resources that AWS has, by their addresses, by a stack's mark or
-by a tag. It reads as if a person had written it: what refers is a reference,
+		Long: `Print a spec of resources that AWS has, by their addresses, by a stack's mark, by
+a tag, or because a Terraform state keeps them. It reads as if a person had written it: what refers is a reference,
 what AWS gives to everything is left out, and so are the tags of this program.
 
 A dry run of the spec then has this program's tags to add and nothing else. What
-cannot be read is told and left out, and ends with exit status 1.`,
+cannot be read is told and left out, and ends with exit status 1.
+
+A state is one of version 4, as "terraform state pull" or "tofu state pull"
+prints it, or what "terraform show -json" does. It only says what to look for,
+and which fields Terraform looks after; it gives the outputs. What stays with
+Terraform is told at once and at the spec's end, where the commands stand that
+make Terraform forget the rest. A secret of the state is never written.`,
 		Example: `  churn-reconcile export s3.bucket/data iam.role/training --project churn --environment dev > dev.yaml
   churn-reconcile export --stack churn/dev > dev.yaml
-  churn-reconcile export --tag Team=ml --project churn --environment dev > dev.yaml`,
+  churn-reconcile export --tag Team=ml --project churn --environment dev > dev.yaml
+  terraform state pull | churn-reconcile export --terraform - --project churn --environment dev > dev.yaml`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var kinds []string
 			for _, kind := range spec.Kinds() {
@@ -49,19 +58,28 @@ cannot be read is told and left out, and ends with exit status 1.`,
 			return kinds, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(f.aws.check(), f.log.check()); err != nil {
+			if err := errors.Join(f.aws.check(), f.log.check(), f.state.check(cmd, args)); err != nil {
 				return err
+			}
+			if f.state.file != "" {
+				part, err := f.state.read(env, f.aws.region)
+				if err != nil {
+					return err
+				}
+				tellState(env.Stderr, part)
+				return runExport(cmd.Context(), env, f, wantsOfState(part, f.all), part)
 			}
 			wants, err := f.wants(args)
 			if err != nil {
 				return err
 			}
-			return runExport(cmd.Context(), env, f, wants)
+			return runExport(cmd.Context(), env, f, wants, nil)
 		},
 	}
 	cmd.Flags().StringVar(&f.project, "project", "", "`NAME` of the project that the spec is for; without, what the resources' marks say")
 	cmd.Flags().StringVar(&f.environment, "environment", "", "`NAME` of the environment")
 	cmd.Flags().BoolVar(&f.all, "all", false, "write all that is live, AWS's defaults too")
+	f.state.register(cmd)
 	f.aws.register(cmd, env)
 	f.log.register(cmd)
 	return cmd
@@ -82,8 +100,12 @@ func (f *exportFlags) wants(addresses []string) ([]export.Want, error) {
 	return wants, errors.Join(errs...)
 }
 
-// runExport prints a spec of what is wanted, and tells what is not in it.
-func runExport(ctx context.Context, env Env, f exportFlags, wants []export.Want) error {
+// runExport prints a spec of what is wanted, and tells what is not in it. part is
+// the part of a Terraform state that says so; nil where none does.
+func runExport(ctx context.Context, env Env, f exportFlags, wants []export.Want, part *tfstate.Part) error {
+	if part != nil {
+		f.aws.region = part.Place.Region // whatever the environment says
+	}
 	progress := newProgress(env, f.log)
 	defer progress.Stop()
 	process, err := start(ctx, env, f.aws, f.log.logger(progress), "", progress)
@@ -97,11 +119,19 @@ func runExport(ctx context.Context, env Env, f exportFlags, wants []export.Want)
 	if err != nil {
 		return process.explain(err)
 	}
+	if part != nil {
+		if err := checkStateAccount(part, account.Identity); err != nil {
+			return err
+		}
+	}
 	progress.Looking(len(wants))
 	draft, left := account.Export(reading, wants, export.Options{All: f.all, Read: progress.Looked})
 	progress.Stop()
 	if process.interrupted() {
 		return process.explain(reconcile.ErrInterrupted)
+	}
+	if part != nil {
+		left = append(left, part.Complete(&draft, f.state.removedBlocks)...)
 	}
 	for _, l := range left {
 		fmt.Fprintln(env.Stderr, view.Printable(fmt.Sprintf("Left out %s: %v", l.ID, l.Err)))
@@ -117,6 +147,9 @@ func runExport(ctx context.Context, env Env, f exportFlags, wants []export.Want)
 		"here is left alone: not read, not changed.",
 	}
 	text := draft.YAML()
+	if part != nil && part.Tells(string(text)) {
+		return errors.New("nothing is written: a secret of an access key that the state holds would stand in the spec")
+	}
 	if _, err := env.Stdout.Write(text); err != nil {
 		return fmt.Errorf("write the spec: %w", err)
 	}

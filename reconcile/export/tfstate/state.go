@@ -290,13 +290,10 @@ func (o *object) keyComments(so *export.Want) []string {
 	if len(so.Comments) > 0 {
 		return []string{"Terraform keeps another key of this user. A stack keeps one; the other stays as it is."}
 	}
-	lines := []string{"The key that Terraform made is adopted."}
-	if o.Secret != "" {
-		lines = append(lines, "Its secret stood in the state in clear text:")
-	} else {
-		lines = append(lines, "Its secret is known to whoever got it from Terraform:")
+	if o.Secret == "" {
+		return []string{`Whoever got its secret from Terraform has it: "churn-reconcile rotate" gives the`, "key a successor, and delivers that."}
 	}
-	return append(lines, `"churn-reconcile rotate" gives it a successor, and delivers that.`)
+	return []string{`Its secret stood in Terraform's state in clear text: "churn-reconcile rotate" gives`, "the key a successor, and delivers that."}
 }
 
 // Outputs are the outputs that a spec can have as well, where it declares what
