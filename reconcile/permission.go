@@ -41,6 +41,10 @@ func (p *Permissions) Read(calls ...string) { p.add(Reading, calls) }
 // names.
 func (p *Permissions) Write(calls ...string) { p.add(Writing, calls) }
 
+// Delete adds operations that delete, and that look what keeps a resource from
+// that, of which IAM has the same names.
+func (p *Permissions) Delete(calls ...string) { p.add(Deleting, calls) }
+
 func (p *Permissions) add(purpose Purpose, calls []string) {
 	for _, call := range calls {
 		p.Also(purpose, call, call)

@@ -66,6 +66,7 @@ type Observer interface {
 	Looking(total int) // so many resources are about to be read
 	Looked(id spec.ID)
 	Started(id spec.ID, call string)
+	Progressed(id spec.ID, said string) // a long step has come so far
 	Finished(Result)
 }
 
@@ -387,12 +388,13 @@ func (r *Run) do(ctx context.Context, n *node) (Step, error) {
 		if err := r.stopped(ctx); err != nil && !s.Follows {
 			return s, notBegun(i, err)
 		}
+		stepCtx := ctx
 		if o := r.opts.Observer; o != nil {
 			o.Started(n.result.ID, s.Call)
+			stepCtx = withProgress(ctx, func(said string) { o.Progressed(n.result.ID, s.Call+" "+said) })
 		}
-		stepCtx := ctx
 		if s.Follows {
-			stepCtx = awsx.WhileTurns(ctx, ctx)
+			stepCtx = awsx.WhileTurns(stepCtx, ctx)
 		}
 		if err := awsx.Guard(func() error { return s.Do(stepCtx) }); err != nil {
 			// It never had its turn, or AWS has refused it for its rate.

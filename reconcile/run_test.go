@@ -33,6 +33,7 @@ type fake struct {
 	lost  bool                              // an error of do comes although the call took effect
 	plan  func(ctx context.Context) error   // asked before each look; nil: succeeds
 	lag   int                               // looks after a call that do not see it
+	told  string                            // how far each call says that it is
 	mu    sync.Mutex
 	made  []string // took effect
 	tries map[string]int
@@ -101,7 +102,12 @@ func (f *fake) Plan(ctx context.Context) (reconcile.Plan, error) {
 		plan.Steps = append(plan.Steps, reconcile.Step{
 			Call: call, Does: call + " of " + f.id.Name, Once: f.once,
 			Diffs: []reconcile.Diff{{Path: "path." + call, After: "new"}},
-			Do:    func(context.Context) error { return f.make(call) },
+			Do: func(ctx context.Context) error {
+				if f.told != "" {
+					reconcile.Progress(ctx, f.told)
+				}
+				return f.make(call)
+			},
 		})
 	}
 	return plan, nil
@@ -609,6 +615,8 @@ func (o observer) Looked(id spec.ID)               { o.log.add("%s looked at", i
 func (o observer) Started(id spec.ID, call string) { o.log.add("%s started %s", id.Name, call) }
 func (o observer) Finished(r reconcile.Result)     { o.log.add("%s %s", r.ID.Name, r.Status) }
 
+func (o observer) Progressed(id spec.ID, said string) { o.log.add("%s progressed %s", id.Name, said) }
+
 func TestObserver(t *testing.T) {
 	var l, heard log
 	a, b := newFake(&l, "a"), newFake(&l, "b", "a")
@@ -618,6 +626,27 @@ func TestObserver(t *testing.T) {
 	slices.Sort(heard.lines[1:3]) // read side by side
 	if diff := cmp.Diff([]string{"looking at 2", "a looked at", "b looked at", "a started s3:Create", "a failed", "b skipped"}, heard.lines); diff != "" {
 		t.Errorf("heard (-want +got):\n%s", diff)
+	}
+}
+
+// A step of many calls tells how far it is, and where nobody listens it tells
+// nobody.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	for _, listens := range []bool{true, false} {
+		var l, heard log
+		a := newFake(&l, "a")
+		a.told = "1000 deleted"
+		var o reconcile.Options
+		want := []string(nil)
+		if listens {
+			o.Observer = observer{&heard}
+			want = []string{"looking at 1", "a looked at", "a started s3:Create", "a progressed s3:Create 1000 deleted", "a done"}
+		}
+		reconcile.Look(t.Context(), []reconcile.Resource{a}, o).Apply(t.Context())
+		if diff := cmp.Diff(want, heard.lines); diff != "" {
+			t.Errorf("listens: %v (-want +got):\n%s", listens, diff)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package ecr
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,6 +22,8 @@ import (
 // API is what a repository needs of ECR.
 type API interface {
 	CreateRepository(context.Context, *ecr.CreateRepositoryInput, ...func(*ecr.Options)) (*ecr.CreateRepositoryOutput, error)
+	DeleteRepository(context.Context, *ecr.DeleteRepositoryInput, ...func(*ecr.Options)) (*ecr.DeleteRepositoryOutput, error)
+	ListImages(context.Context, *ecr.ListImagesInput, ...func(*ecr.Options)) (*ecr.ListImagesOutput, error)
 	DescribeRepositories(context.Context, *ecr.DescribeRepositoriesInput, ...func(*ecr.Options)) (*ecr.DescribeRepositoriesOutput, error)
 	PutImageTagMutability(context.Context, *ecr.PutImageTagMutabilityInput, ...func(*ecr.Options)) (*ecr.PutImageTagMutabilityOutput, error)
 	PutImageScanningConfiguration(context.Context, *ecr.PutImageScanningConfigurationInput, ...func(*ecr.Options)) (*ecr.PutImageScanningConfigurationOutput, error)
@@ -268,6 +269,10 @@ func (r *Repositories) Permissions(want spec.ECRRepository) []reconcile.Permissi
 	p := reconcile.Permissions{On: []string{*r.env.ARN(want.ID(), "")}}
 	p.Read("ecr:DescribeRepositories", "ecr:ListTagsForResource")
 	p.Write("ecr:CreateRepository", "ecr:TagResource", "ecr:UntagResource")
+	p.Delete("ecr:DeleteRepository")
+	if !want.ForceDelete {
+		p.Delete("ecr:ListImages")
+	}
 	p.Also(reconcile.Writing, "ecr:CreateRepository", "ecr:TagResource")
 	if want.ImageTagMutability != "" {
 		p.Write("ecr:PutImageTagMutability")
@@ -413,19 +418,58 @@ func tagList(tags map[string]string) []types.Tag {
 
 // Tags reads the tags that a repository has now.
 func (r *Repositories) Tags(ctx context.Context, want spec.ECRRepository) (map[string]string, error) {
-	live, err := r.Describe(ctx, want, false)
-	if err != nil || !live.Exists {
-		return nil, err
+	out, err := r.api.ListTagsForResource(ctx, &ecr.ListTagsForResourceInput{ResourceArn: r.env.ARN(want.ID(), "")})
+	if err != nil {
+		return nil, absent(err, "RepositoryNotFoundException")
 	}
-	return live.Is.Tags, nil
+	tags := make(map[string]string, len(out.Tags))
+	for _, t := range out.Tags {
+		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return tags, nil
 }
 
-// Holders reads what keeps a repository from being deleted.
-func (r *Repositories) Holders(context.Context, Live, spec.ECRRepository) ([]reconcile.Holder, error) {
-	return nil, nil
+// Holders tells of the images, unless the spec says that they may go.
+func (r *Repositories) Holders(ctx context.Context, _ Live, want spec.ECRRepository) ([]reconcile.Holder, error) {
+	if want.ForceDelete {
+		return nil, nil
+	}
+	// It lists an image once for each of its tags.
+	out, err := r.api.ListImages(ctx, &ecr.ListImagesInput{RegistryId: &r.env.Account, RepositoryName: &want.Name, MaxResults: aws.Int32(1000)})
+	if err != nil {
+		return nil, absent(err, "RepositoryNotFoundException")
+	}
+	if out.ImageIds == nil {
+		return nil, awsx.Hollow("ecr:ListImages", "imageIds", out.ResultMetadata)
+	}
+	digests := map[string]bool{}
+	for _, id := range out.ImageIds {
+		digests[aws.ToString(id.ImageDigest)] = true
+	}
+	what := fmt.Sprintf("%d images", len(digests))
+	switch {
+	case len(digests) == 0:
+		return nil, nil
+	case out.NextToken != nil:
+		what = "more than " + what
+	case len(digests) == 1:
+		what = "1 image"
+	}
+	return []reconcile.Holder{{What: what, Do: "delete them, or say forceDelete: true of the repository in the spec"}}, nil
 }
 
-// Delete lists the steps that take a repository away.
-func (r *Repositories) Delete(Live, spec.ECRRepository) ([]reconcile.Step, error) {
-	return nil, errors.New("it cannot be deleted yet")
+// Delete lists the step that takes a repository away. ECR takes the images
+// along in one call, and only where it is told to: one that was pushed since
+// keeps the repository otherwise.
+func (r *Repositories) Delete(_ Live, want spec.ECRRepository) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	lines := []reconcile.Diff{{Path: "name", Before: want.Name}}
+	if want.ForceDelete {
+		lines = append(lines, reconcile.Diff{Path: "images", Before: "every one"})
+	}
+	steps.Add("ecr:DeleteRepository", "delete", lines, func(ctx context.Context) error {
+		_, err := r.api.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RegistryId: &r.env.Account, RepositoryName: &want.Name, Force: want.ForceDelete})
+		return absent(err, "RepositoryNotFoundException") // the answer was lost, and the call made again
+	})
+	return steps.List, nil
 }

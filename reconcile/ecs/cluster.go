@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,6 +23,7 @@ import (
 // ClusterAPI is what a cluster needs of ECS.
 type ClusterAPI interface {
 	CreateCluster(context.Context, *ecs.CreateClusterInput, ...func(*ecs.Options)) (*ecs.CreateClusterOutput, error)
+	DeleteCluster(context.Context, *ecs.DeleteClusterInput, ...func(*ecs.Options)) (*ecs.DeleteClusterOutput, error)
 	DescribeClusters(context.Context, *ecs.DescribeClustersInput, ...func(*ecs.Options)) (*ecs.DescribeClustersOutput, error)
 	UpdateCluster(context.Context, *ecs.UpdateClusterInput, ...func(*ecs.Options)) (*ecs.UpdateClusterOutput, error)
 	PutClusterCapacityProviders(context.Context, *ecs.PutClusterCapacityProvidersInput, ...func(*ecs.Options)) (*ecs.PutClusterCapacityProvidersOutput, error)
@@ -215,6 +218,7 @@ func (c *Clusters) Permissions(want spec.ECSCluster) []reconcile.Permission {
 	p := reconcile.Permissions{On: []string{*c.env.ARN(want.ID(), "")}}
 	p.Read("ecs:DescribeClusters")
 	p.Write("ecs:CreateCluster", "ecs:TagResource", "ecs:UntagResource")
+	p.Delete("ecs:DeleteCluster")
 	p.Also(reconcile.Writing, "ecs:CreateCluster", "ecs:TagResource")
 	if want.Settings != nil || want.Configuration != nil {
 		p.Write("ecs:UpdateCluster")
@@ -326,12 +330,70 @@ func (c *Clusters) Tags(ctx context.Context, want spec.ECSCluster) (map[string]s
 	return live.Is.Tags, nil
 }
 
-// Holders reads what keeps a cluster from being deleted.
-func (c *Clusters) Holders(context.Context, liveCluster, spec.ECSCluster) ([]reconcile.Holder, error) {
-	return nil, nil
+// Holders tells of services, tasks and container instances. ECS counts them
+// itself: a service that is being drained only in the statistics.
+func (c *Clusters) Holders(ctx context.Context, live liveCluster, want spec.ECSCluster) ([]reconcile.Holder, error) {
+	if live.Facts == "DEPROVISIONING" {
+		return nil, nil
+	}
+	out, err := c.api.DescribeClusters(ctx, &ecs.DescribeClustersInput{
+		Clusters: []string{want.Name}, Include: []types.ClusterField{types.ClusterFieldStatistics},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(out.Clusters)+len(out.Failures) == 0 {
+		return nil, awsx.Hollow("ecs:DescribeClusters", "word on the cluster", out.ResultMetadata)
+	}
+	var what []string
+	for _, cluster := range out.Clusters {
+		var draining int32
+		for _, s := range cluster.Statistics {
+			switch aws.ToString(s.Name) {
+			case "drainingEC2ServiceCount", "drainingFargateServiceCount":
+				n, err := strconv.ParseInt(aws.ToString(s.Value), 10, 32)
+				if err != nil {
+					return nil, fmt.Errorf("%s is %q: %w", *s.Name, aws.ToString(s.Value), err)
+				}
+				draining += int32(n)
+			}
+		}
+		for _, held := range []struct {
+			n     int32
+			thing string
+		}{
+			{cluster.ActiveServicesCount, "service"},
+			{draining, "draining service"},
+			{cluster.RunningTasksCount, "running task"},
+			{cluster.PendingTasksCount, "pending task"},
+			{cluster.RegisteredContainerInstancesCount, "container instance"},
+		} {
+			switch held.n {
+			case 0:
+			case 1:
+				what = append(what, "1 "+held.thing)
+			default:
+				what = append(what, fmt.Sprintf("%d %ss", held.n, held.thing))
+			}
+		}
+	}
+	if len(what) == 0 {
+		return nil, nil
+	}
+	return []reconcile.Holder{{What: strings.Join(what, ", "), Do: "delete the services, stop the tasks and deregister the instances first"}}, nil
 }
 
-// Delete lists the steps that take a cluster away.
-func (c *Clusters) Delete(liveCluster, spec.ECSCluster) ([]reconcile.Step, error) {
-	return nil, errors.New("it cannot be deleted yet")
+// Delete lists the step that takes a cluster away.
+func (c *Clusters) Delete(_ liveCluster, want spec.ECSCluster) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	steps.Add("ecs:DeleteCluster", "delete", []reconcile.Diff{{Path: "name", Before: want.Name}}, func(ctx context.Context) error {
+		return c.onceActive(ctx, func(ctx context.Context) error {
+			_, err := c.api.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: &want.Name})
+			if awsx.Code(err) == "ClusterNotFoundException" { // the answer was lost, and the call made again
+				return nil
+			}
+			return err
+		})
+	})
+	return steps.List, nil
 }

@@ -2,7 +2,6 @@ package ecs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -21,7 +20,10 @@ import (
 // TaskDefinitionAPI is what a task definition needs of ECS.
 type TaskDefinitionAPI interface {
 	DescribeTaskDefinition(context.Context, *ecs.DescribeTaskDefinitionInput, ...func(*ecs.Options)) (*ecs.DescribeTaskDefinitionOutput, error)
+	ListTaskDefinitions(context.Context, *ecs.ListTaskDefinitionsInput, ...func(*ecs.Options)) (*ecs.ListTaskDefinitionsOutput, error)
 	RegisterTaskDefinition(context.Context, *ecs.RegisterTaskDefinitionInput, ...func(*ecs.Options)) (*ecs.RegisterTaskDefinitionOutput, error)
+	DeregisterTaskDefinition(context.Context, *ecs.DeregisterTaskDefinitionInput, ...func(*ecs.Options)) (*ecs.DeregisterTaskDefinitionOutput, error)
+	DeleteTaskDefinitions(context.Context, *ecs.DeleteTaskDefinitionsInput, ...func(*ecs.Options)) (*ecs.DeleteTaskDefinitionsOutput, error)
 	TagResource(context.Context, *ecs.TagResourceInput, ...func(*ecs.Options)) (*ecs.TagResourceOutput, error)
 	UntagResource(context.Context, *ecs.UntagResourceInput, ...func(*ecs.Options)) (*ecs.UntagResourceOutput, error)
 }
@@ -36,6 +38,10 @@ type Revision struct {
 	ARN                   string
 	IPCMode               types.IpcMode
 	InferenceAccelerators []types.InferenceAccelerator
+
+	// Active and Inactive are the ARNs of the revisions that carry the stack's
+	// mark, in the order of their numbers. Only [Families] reads them.
+	Active, Inactive []string
 }
 
 // TaskDefinitions keeps the latest active revision of families.
@@ -52,8 +58,7 @@ func (t TaskDefinitions) Describe(ctx context.Context, want spec.ECSTaskDefiniti
 		TaskDefinition: &want.Family,
 		Include:        []types.TaskDefinitionField{types.TaskDefinitionFieldTags},
 	})
-	// ECS has no code of its own for a family that it does not know.
-	if awsx.Code(err) == "ClientException" && awsx.Mentions(err, "unable to describe task definition") {
+	if unknown(err) {
 		return liveTaskDefinition{}, nil
 	}
 	if err != nil {
@@ -68,6 +73,12 @@ func (t TaskDefinitions) Describe(ctx context.Context, want spec.ECSTaskDefiniti
 	live := t.live(*out.TaskDefinition)
 	live.Is.Tags = tags(out.Tags)
 	return live, nil
+}
+
+// unknown says that ECS does not know a family or a revision, for which it has
+// no code of its own.
+func unknown(err error) bool {
+	return awsx.Code(err) == "ClientException" && awsx.Mentions(err, "unable to describe task definition")
 }
 
 // live is a revision as a spec would declare it.
@@ -223,8 +234,10 @@ func (t TaskDefinitions) Diff(live liveTaskDefinition, want spec.ECSTaskDefiniti
 func (t TaskDefinitions) Permissions(want spec.ECSTaskDefinition) []reconcile.Permission {
 	p := reconcile.Permissions{On: []string{"*"}}
 	p.Read("ecs:DescribeTaskDefinition")
+	p.Delete("ecs:ListTaskDefinitions", "ecs:DeregisterTaskDefinition")
 	p.On = []string{fmt.Sprintf("arn:%s:ecs:%s:%s:task-definition/%s:*", t.Env.Partition, t.Env.Region, t.Env.Account, want.Family)}
 	p.Write("ecs:RegisterTaskDefinition", "ecs:TagResource", "ecs:UntagResource")
+	p.Delete("ecs:DeleteTaskDefinitions")
 	p.Also(reconcile.Writing, "ecs:RegisterTaskDefinition", "ecs:TagResource")
 	for _, role := range []*string{want.ExecutionRole, want.TaskRole} {
 		if aws.ToString(role) == "" {
@@ -285,23 +298,4 @@ func orNone(text *string) *string {
 		return nil
 	}
 	return text
-}
-
-// Tags reads the tags that a family has now.
-func (t TaskDefinitions) Tags(ctx context.Context, want spec.ECSTaskDefinition) (map[string]string, error) {
-	live, err := t.Describe(ctx, want, false)
-	if err != nil || !live.Exists {
-		return nil, err
-	}
-	return live.Is.Tags, nil
-}
-
-// Holders reads what keeps a family from being deleted.
-func (t TaskDefinitions) Holders(context.Context, liveTaskDefinition, spec.ECSTaskDefinition) ([]reconcile.Holder, error) {
-	return nil, nil
-}
-
-// Delete lists the steps that take a family away.
-func (t TaskDefinitions) Delete(liveTaskDefinition, spec.ECSTaskDefinition) ([]reconcile.Step, error) {
-	return nil, errors.New("it cannot be deleted yet")
 }

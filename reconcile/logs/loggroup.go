@@ -3,7 +3,6 @@ package logs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 // API is what a log group needs of CloudWatch Logs.
 type API interface {
 	CreateLogGroup(context.Context, *cloudwatchlogs.CreateLogGroupInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.CreateLogGroupOutput, error)
+	DeleteLogGroup(context.Context, *cloudwatchlogs.DeleteLogGroupInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DeleteLogGroupOutput, error)
 	DescribeLogGroups(context.Context, *cloudwatchlogs.DescribeLogGroupsInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.DescribeLogGroupsOutput, error)
 	PutRetentionPolicy(context.Context, *cloudwatchlogs.PutRetentionPolicyInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutRetentionPolicyOutput, error)
 	PutLogGroupDeletionProtection(context.Context, *cloudwatchlogs.PutLogGroupDeletionProtectionInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutLogGroupDeletionProtectionOutput, error)
@@ -205,6 +205,7 @@ func (g LogGroups) Permissions(want spec.LogsLogGroup) []reconcile.Permission {
 
 	p.On = []string{group + ":*"}
 	p.Write("logs:CreateLogGroup")
+	p.Delete("logs:DeleteLogGroup")
 	if days := want.RetentionInDays; days != nil {
 		if *days == 0 {
 			p.Write("logs:DeleteRetentionPolicy")
@@ -282,19 +283,55 @@ func (g LogGroups) deleteRetention(ctx context.Context, want spec.LogsLogGroup) 
 
 // Tags reads the tags that a log group has now.
 func (g LogGroups) Tags(ctx context.Context, want spec.LogsLogGroup) (map[string]string, error) {
-	live, err := g.Describe(ctx, want, false)
-	if err != nil || !live.Exists {
+	out, err := g.API.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: g.Env.ARN(want.ID(), "")})
+	switch {
+	case awsx.Code(err) == "ResourceNotFoundException":
+		return nil, nil
+	case err != nil:
 		return nil, err
+	case out.Tags == nil:
+		return map[string]string{}, nil
 	}
-	return live.Is.Tags, nil
+	return out.Tags, nil
 }
 
-// Holders reads what keeps a log group from being deleted.
-func (g LogGroups) Holders(context.Context, Live, spec.LogsLogGroup) ([]reconcile.Holder, error) {
-	return nil, nil
+// Holders tells of the protection that AWS has for the group itself, unless the
+// spec turns it off. Its events go with it, as Terraform's do.
+func (g LogGroups) Holders(_ context.Context, live Live, want spec.LogsLogGroup) ([]reconcile.Holder, error) {
+	if !aws.ToBool(live.Is.DeletionProtectionEnabled) || unprotected(want) {
+		return nil, nil
+	}
+	return []reconcile.Holder{{
+		What: "its deletionProtectionEnabled is true",
+		Do:   "say deletionProtectionEnabled: false of it in the spec, or turn it off by hand",
+	}}, nil
+}
+
+func unprotected(want spec.LogsLogGroup) bool {
+	return want.DeletionProtectionEnabled != nil && !*want.DeletionProtectionEnabled
 }
 
 // Delete lists the steps that take a log group away.
-func (g LogGroups) Delete(Live, spec.LogsLogGroup) ([]reconcile.Step, error) {
-	return nil, errors.New("it cannot be deleted yet")
+func (g LogGroups) Delete(live Live, want spec.LogsLogGroup) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	gone := func(write func(context.Context, spec.LogsLogGroup) error) func(context.Context) error {
+		return g.patiently(func(ctx context.Context) error {
+			err := write(ctx, want)
+			if awsx.Code(err) == "ResourceNotFoundException" { // the answer was lost, and the call made again
+				return nil
+			}
+			return err
+		})
+	}
+	if aws.ToBool(live.Is.DeletionProtectionEnabled) && unprotected(want) {
+		steps.Add("logs:PutLogGroupDeletionProtection", "set the deletion protection of",
+			[]reconcile.Diff{{Path: "deletionProtectionEnabled", Before: true, After: false}}, gone(g.protect))
+	}
+	steps.Add("logs:DeleteLogGroup", "delete", []reconcile.Diff{{Path: "name", Before: want.Name}}, gone(g.delete))
+	return steps.List, nil
+}
+
+func (g LogGroups) delete(ctx context.Context, want spec.LogsLogGroup) error {
+	_, err := g.API.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &want.Name})
+	return err
 }

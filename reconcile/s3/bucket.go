@@ -4,7 +4,6 @@ package s3
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,6 +25,8 @@ import (
 // API is what a bucket needs of S3.
 type API interface {
 	CreateBucket(context.Context, *s3.CreateBucketInput, ...func(*s3.Options)) (*s3.CreateBucketOutput, error)
+	DeleteBucket(context.Context, *s3.DeleteBucketInput, ...func(*s3.Options)) (*s3.DeleteBucketOutput, error)
+	ObjectsAPI
 
 	GetBucketAbac(context.Context, *s3.GetBucketAbacInput, ...func(*s3.Options)) (*s3.GetBucketAbacOutput, error)
 
@@ -378,6 +379,22 @@ func (b Buckets) Permissions(want spec.S3Bucket) []reconcile.Permission {
 			p.Write("s3:PutBucketPolicy")
 		}
 	}
+	p.Delete("s3:DeleteBucket")
+	p.Also(reconcile.Deleting, "s3:ListObjectVersions", "s3:ListBucketVersions")
+	if !want.ForceDestroy {
+		p.Also(reconcile.Deleting, "s3:ListMultipartUploads", "s3:ListBucketMultipartUploads")
+		return p.List
+	}
+	p.Also(reconcile.Deleting, "s3:AbortMultipartUpload", "s3:ListBucketMultipartUploads")
+	p.Also(reconcile.Deleting, "s3:GetObjectLockConfiguration", "s3:GetBucketObjectLockConfiguration")
+	p.On = []string{*b.Env.ARN(want.ID(), "") + "/*"}
+	p.Delete("s3:AbortMultipartUpload")
+	for _, action := range []string{"s3:DeleteObject", "s3:DeleteObjectVersion"} {
+		p.Also(reconcile.Deleting, "s3:DeleteObjects", action)
+	}
+	for _, action := range []string{"s3:GetObjectVersion", "s3:GetObjectRetention", "s3:GetObjectLegalHold"} {
+		p.Also(reconcile.Deleting, "s3:HeadObject", action)
+	}
 	return p.List
 }
 
@@ -589,19 +606,91 @@ func tagMap(set []types.Tag) map[string]string {
 
 // Tags reads the tags that a bucket has now.
 func (b Buckets) Tags(ctx context.Context, want spec.S3Bucket) (map[string]string, error) {
-	live, err := b.Describe(ctx, want, false)
-	if err != nil || !live.Exists {
+	out, err := b.API.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account})
+	switch awsx.Code(err) {
+	case "NoSuchBucket":
+		return nil, nil
+	case "NoSuchTagSet":
+		return map[string]string{}, nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	return live.Is.Tags, nil
+	if out.TagSet == nil {
+		return nil, awsx.Hollow("s3:GetBucketTagging", "TagSet", out.ResultMetadata)
+	}
+	return tagMap(out.TagSet), nil
 }
 
-// Holders reads what keeps a bucket from being deleted.
-func (b Buckets) Holders(context.Context, Live, spec.S3Bucket) ([]reconcile.Holder, error) {
-	return nil, nil
+// Holders tells what is in the bucket, unless the spec says that it may go, and
+// then what S3 does not let go.
+func (b Buckets) Holders(ctx context.Context, _ Live, want spec.S3Bucket) ([]reconcile.Holder, error) {
+	find, do := b.content, "empty it, or say forceDestroy: true of it in the spec"
+	if want.ForceDestroy {
+		find, do = b.locked, "wait until then, or lift the lock where you may"
+	}
+	found, err := find(ctx, want.Name)
+	if err != nil {
+		if awsx.Code(err) == "NoSuchBucket" {
+			return nil, nil
+		}
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	const most = 3
+	if len(found) > most {
+		found = append(found[:most:most], fmt.Sprintf("and %d more", len(found)-most))
+	}
+	return []reconcile.Holder{{What: strings.Join(found, ", "), Do: do}}, nil
 }
 
-// Delete lists the steps that take a bucket away.
-func (b Buckets) Delete(Live, spec.S3Bucket) ([]reconcile.Step, error) {
-	return nil, errors.New("it cannot be deleted yet")
+// Delete lists the steps that take a bucket away, and before it what is in it
+// where the spec says that this may go as well.
+func (b Buckets) Delete(_ Live, want spec.S3Bucket) ([]reconcile.Step, error) {
+	steps := reconcile.Steps{For: want.ID()}
+	if want.ForceDestroy {
+		steps.Add("s3:AbortMultipartUpload", "end the uploads to", []reconcile.Diff{{Path: "uploads", Before: "whatever is unfinished"}},
+			ignoring("NoSuchBucket", func(ctx context.Context) error { return b.abort(ctx, want.Name) }))
+		steps.Add("s3:DeleteObjects", "empty", []reconcile.Diff{{Path: "objects", Before: "every version"}},
+			ignoring("NoSuchBucket", func(ctx context.Context) error { return b.empty(ctx, want.Name) }))
+	}
+	steps.Add("s3:DeleteBucket", "delete", []reconcile.Diff{{Path: "name", Before: want.Name}},
+		ignoring("NoSuchBucket", func(ctx context.Context) error { return b.delete(ctx, want) }))
+	return steps.List, nil
+}
+
+// ignoring takes an error for a success: the answer was lost, and the call made
+// again, or somebody else was faster.
+func ignoring(code string, do func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := do(ctx)
+		if awsx.Code(err) == code {
+			return nil
+		}
+		return err
+	}
+}
+
+// deleteBudget covers what is written to a bucket while it is emptied, as by a
+// log delivery that knows nothing of its end, and OperationAborted, which S3
+// answers while another change of the bucket is under way.
+const deleteBudget = 2 * time.Minute
+
+func (b Buckets) delete(ctx context.Context, want spec.S3Bucket) error {
+	passing := func(err error) bool {
+		return awsx.Code(err) == "OperationAborted" || want.ForceDestroy && awsx.Code(err) == "BucketNotEmpty"
+	}
+	var filled bool
+	return awsx.Patiently(ctx, b.Env.Pause, deleteBudget, passing, func(ctx context.Context) error {
+		if filled {
+			if err := b.empty(ctx, want.Name); err != nil {
+				return err
+			}
+		}
+		_, err := b.API.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &want.Name, ExpectedBucketOwner: &b.Env.Account})
+		filled = awsx.Code(err) == "BucketNotEmpty"
+		return err
+	})
 }

@@ -35,9 +35,10 @@ type Progress struct {
 
 	mu       sync.Mutex
 	w        io.Writer
-	flying   []flight // in the order of their start
-	slow     []slow   // sorted by service
-	total    int      // resources; 0 until it is known
+	flying   []flight       // in the order of their start
+	slow     []slow         // sorted by service
+	told     map[string]int // words of each resource's long steps
+	total    int            // resources; 0 until it is known
 	looked   int
 	finished int
 	ticked   bool
@@ -66,7 +67,7 @@ const slowFor = 10 * time.Second
 // NewProgress begins to show progress on w: on a terminal from the first tick
 // on, as AWS may already be asked who is calling. Stop has to be called.
 func NewProgress(w io.Writer, o ProgressOptions) *Progress {
-	p := &Progress{o: o, w: w, stop: make(chan struct{}), done: make(chan struct{})}
+	p := &Progress{o: o, w: w, told: map[string]int{}, stop: make(chan struct{}), done: make(chan struct{})}
 	if !o.Terminal {
 		close(p.done)
 		return p
@@ -93,6 +94,9 @@ func (p *Progress) Looked(id spec.ID) { p.Of("").Looked(id) }
 
 // Started says that work on a resource goes on, and with which API call.
 func (p *Progress) Started(id spec.ID, call string) { p.Of("").Started(id, call) }
+
+// Progressed says how far a long step has come.
+func (p *Progress) Progressed(id spec.ID, said string) { p.Of("").Progressed(id, said) }
 
 // Finished says that a resource is through.
 func (p *Progress) Finished(res reconcile.Result) { p.Of("").Finished(res) }
@@ -121,6 +125,23 @@ func (s stackProgress) Started(id spec.ID, call string) {
 		}
 		p.flying = append(p.flying, flight{s.stack, id, call, p.o.Now()})
 	})
+}
+
+// Progressed tells elsewhere than on a terminal, where every line stays, the
+// first word of a resource, the second, the fourth, the eighth, and so on.
+func (s stackProgress) Progressed(id spec.ID, said string) {
+	p := s.p
+	if p.o.Terminal {
+		s.Started(id, said)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := labelled(s.stack, id)
+	p.told[name]++
+	if n := p.told[name]; n&(n-1) == 0 {
+		fmt.Fprintf(p.w, "%s: %s\n", name, printable(said))
+	}
 }
 
 func (s stackProgress) Finished(res reconcile.Result) {

@@ -3,6 +3,7 @@ package view_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,26 @@ iam.user/ml-engineer: failed
 iam.access-key/ml-engineer: skipped
 logs.log-group//ecs/churn-prediction: unconfirmed
 ` + "iam.role/a\\x1b[2J|`b`<img src=x>@org/team: failed\n"
+	if d := cmp.Diff(want, b.String()); d != "" {
+		t.Error(d)
+	}
+}
+
+// A long step tells how far it is, and ever more seldom where lines stay.
+func TestProgressOfAStep(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	p := view.NewProgress(&b, view.ProgressOptions{})
+	for i := range 9 {
+		p.Progressed(created.ID, fmt.Sprintf("s3:DeleteObjects %d000 versions deleted", i+1))
+	}
+	p.Progressed(updated.ID, "\x1b[2J")
+	p.Stop()
+	want := `iam.role/ecsTaskExecutionRole: s3:DeleteObjects 1000 versions deleted
+iam.role/ecsTaskExecutionRole: s3:DeleteObjects 2000 versions deleted
+iam.role/ecsTaskExecutionRole: s3:DeleteObjects 4000 versions deleted
+iam.role/ecsTaskExecutionRole: s3:DeleteObjects 8000 versions deleted
+` + "ecs.task-definition/churn-prediction-task: \\x1b[2J\n"
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Error(d)
 	}
