@@ -41,6 +41,11 @@ type Options struct {
 	// It may be called from several goroutines at once.
 	Slowed func(service string, perSecond float64)
 
+	// Called hears of each attempt of each call, such as "iam" and "GetRole",
+	// and how it ended. nil: nobody does. It may be called from several
+	// goroutines at once.
+	Called func(service, operation string, err error)
+
 	Log *slog.Logger // a debug line per attempt; nil: none
 }
 

@@ -32,6 +32,7 @@ type Gate struct {
 	log    *slog.Logger
 	clock  *Clock // nil: none
 	slowed func(service string, perSecond float64)
+	called func(service, operation string, err error)
 
 	mu    sync.Mutex
 	lanes map[laneOf]*lane
@@ -42,7 +43,7 @@ type laneOf struct{ service, region string }
 // NewGate makes a gate as o says. Each answer that comes through it corrects
 // the clock, where there is one.
 func NewGate(o Options, clock *Clock) *Gate {
-	g := &Gate{limit: o.Parallelism, log: o.Log, clock: clock, slowed: o.Slowed, lanes: map[laneOf]*lane{}}
+	g := &Gate{limit: o.Parallelism, log: o.Log, clock: clock, slowed: o.Slowed, called: o.Called, lanes: map[laneOf]*lane{}}
 	if g.limit <= 0 {
 		g.limit = 10
 	}
@@ -51,6 +52,9 @@ func NewGate(o Options, clock *Clock) *Gate {
 	}
 	if g.slowed == nil {
 		g.slowed = func(string, float64) {}
+	}
+	if g.called == nil {
+		g.called = func(string, string, error) {}
 	}
 	return g
 }
@@ -146,6 +150,7 @@ func (g *Gate) attempt(ctx context.Context, in middleware.FinalizeInput, next mi
 		attrs = append(attrs, slog.String("error", describeCode(err)))
 	}
 	g.log.LogAttrs(ctx, slog.LevelDebug, "aws call", attrs...)
+	g.called(serviceName(awsmiddleware.GetServiceID(ctx)), awsmiddleware.GetOperationName(ctx), err)
 	return out, md, err
 }
 

@@ -66,9 +66,9 @@ type Past struct {
 	APICalls int
 }
 
-// history is how many rounds are remembered of a stack: a day of them, at one
-// each quarter of an hour.
-const history = 96
+// history is how many rounds are remembered of a stack: half a day of them, at
+// one each quarter of an hour.
+const history = 48
 
 // A Condition is how a resource is, or a stack as a whole.
 type Condition string
@@ -106,10 +106,11 @@ type Change struct {
 // A Resource is what is known of a resource of the spec.
 type Resource struct {
 	Condition   Condition
-	Since       time.Time // since when it is not well, as far as this process can know; zero: it is
-	Corrections int       // by this process
-	Corrected   time.Time // the last of them; zero: there was none
-	Result      reconcile.Result
+	Since       time.Time        // since when it is not well, as far as this process can know; zero: it is
+	Corrections int              // by this process
+	Corrected   time.Time        // the last of them; zero: there was none
+	Correction  reconcile.Result // what it was
+	Result      reconcile.Result // of the last round that has looked at it
 }
 
 // State is what is known of a stack.
@@ -247,7 +248,7 @@ func (s *State) takeResults(e Ended, now time.Time) []Change {
 		switch {
 		case result.Status == reconcile.Done && result.Action != reconcile.None:
 			is.Corrections++
-			is.Corrected = now
+			is.Corrected, is.Correction = now, result
 			change.Kind, change.First = WasCorrected, false
 		case condition == was.Condition:
 			change.Kind = ""

@@ -201,7 +201,8 @@ type awsFlags struct {
 	parallelism               int
 	timeout, callTimeout      time.Duration
 
-	given *pflag.FlagSet
+	called func(service, operation string, err error) // hears of each call; nil: nobody does
+	given  *pflag.FlagSet
 }
 
 func (f *awsFlags) register(cmd *cobra.Command, env Env) {
@@ -265,7 +266,7 @@ func (f *awsFlags) options(env Env, log *slog.Logger) awsx.Options {
 	return awsx.Options{
 		Region: f.region, Profile: f.profile, EndpointURL: f.endpoint,
 		Parallelism: f.parallelism, CallTimeout: f.callTimeout,
-		Backoff: env.Backoff, Log: log,
+		Backoff: env.Backoff, Log: log, Called: f.called,
 	}
 }
 

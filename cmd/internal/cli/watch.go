@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/churn-reconcile/churn-reconcile/cmd/internal/monitor"
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/notify"
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
@@ -32,6 +34,7 @@ type watchFlags struct {
 	every   time.Duration
 	windows []string
 	notify  []string
+	listen  string
 	dryRun  bool
 	shard   string
 
@@ -59,6 +62,7 @@ SIGTERM ends it after the calls in flight.`,
 	flags.DurationVar(&f.every, "every", 15*time.Minute, "`TIME` from one round to the next, give or take a tenth")
 	flags.StringArrayVar(&f.windows, "window", nil, "write only in this `WINDOW`, as in 'Mon-Fri 08:00-18:00 Europe/Stockholm', and look always; repeatable")
 	flags.StringArrayVar(&f.notify, "notify", nil, "tell this `URL` what has drifted, was corrected, cannot be and is well again: https://, slack+https:// or pagerduty+https://; repeatable")
+	flags.StringVar(&f.listen, "listen", "", "serve a status page, /status.json, /metrics, /healthz and /readyz on this `ADDRESS`, as in 127.0.0.1:9090; without a host, as in :9090, on loopback only")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "look, write nothing")
 	flags.BoolVar(&f.failOnNewAccess, "fail-on-new-access", false, "write nothing where a policy would allow more than the live one")
 	flags.StringVar(&f.shard, "shard", "", "only every Nth of several specs, from the Kth on, as `K/N`; N alone takes K from JOB_COMPLETION_INDEX")
@@ -75,6 +79,14 @@ func (f *watchFlags) options() (watch.Options, []notify.Receiver, error) {
 	var errs []error
 	if f.every < time.Second {
 		errs = append(errs, fmt.Errorf("--every %s: at least 1s is wanted", f.every))
+	}
+	if f.listen != "" {
+		host, port, err := net.SplitHostPort(f.listen)
+		if err != nil || port == "" {
+			errs = append(errs, fmt.Errorf("--listen %s: a host and a port are wanted, as in 127.0.0.1:9090", f.listen))
+		} else if host == "" {
+			f.listen = net.JoinHostPort("127.0.0.1", port)
+		}
 	}
 	for _, text := range f.windows {
 		w, err := watch.ParseWindow(text)
@@ -114,7 +126,14 @@ func runWatch(ctx context.Context, env Env, f watchFlags) error {
 	if err != nil {
 		return err
 	}
+	var watching *watch.Watcher
+	began := env.Now()
+	notifier := notify.New(receivers, notify.Options{Pause: env.Pause, Log: log})
+	monitor := monitor.New(func() view.Watch {
+		return view.Watch{Version: version(), Started: began, Now: env.Now(), Every: f.every, Stacks: watching.States()}
+	}, notifier.Counts)
 	limitless := f.aws
+	limitless.called = monitor.Called
 	limitless.timeout = 0 // which is a round's
 	process, err := start(ctx, env, limitless, log, account, progress)
 	if err != nil {
@@ -127,17 +146,30 @@ func runWatch(ctx context.Context, env Env, f watchFlags) error {
 	for _, path := range paths {
 		stacks = append(stacks, watch.Stack{Source: path, Load: func() (watch.Spec, error) { return w.load(path) }})
 	}
-	notifier := notify.New(receivers, notify.Options{Pause: env.Pause, Log: log})
 	o.Observe = func(e watch.Ended) {
+		monitor.Ended(e)
 		w.tell(e)
 		notifier.Tell(e)
+	}
+	watching = watch.New(stacks, o)
+	if f.listen != "" {
+		bound, wait, err := monitor.Serve(process.ctx, f.listen)
+		if err != nil {
+			return err
+		}
+		log.Info("listening", "url", "http://"+bound+"/")
+		go func() {
+			if err := wait(); err != nil {
+				log.Error("the status page has gone", "error", err)
+			}
+		}()
 	}
 	telling, stopTelling := context.WithCancel(process.ctx)
 	var told sync.WaitGroup
 	told.Go(func() { notifier.Run(telling) })
 
 	log.Info("watching", "stacks", len(stacks), "every", f.every)
-	watch.New(stacks, o).Run(process.ctx, process.stop)
+	watching.Run(process.ctx, process.stop)
 	stopTelling()
 	told.Wait()
 	last, cancel := context.WithTimeout(process.ctx, 5*time.Second)
