@@ -37,7 +37,10 @@ func newCounters() counters {
 // Called counts an attempt of a call of AWS's.
 func (c *counters) Called(service, operation string, err error) {
 	outcome := "ok"
+	code := awsx.Code(err)
 	switch {
+	case strings.Contains(code, "NotFound"), strings.HasPrefix(code, "NoSuch"):
+		outcome = "not_found" // which is how AWS says that something is not there yet
 	case awsx.Throttled(err):
 		outcome = "throttled"
 	case err != nil:
