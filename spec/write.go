@@ -346,7 +346,9 @@ func (w *writer) value(of ID, field string, value any) *yaml.Node {
 		for _, item := range v {
 			n.Content = append(n.Content, w.value(of, field, item))
 		}
-		compactItems(n)
+		if field != "containerDefinitions" {
+			compactItems(n)
+		}
 		return flowIfShort(n)
 	case bool:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(v)}

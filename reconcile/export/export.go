@@ -100,13 +100,16 @@ func (a *Account) Export(ctx context.Context, wants []Want, o Options) (spec.Dra
 		draft.Resources = append(draft.Resources, t.found)
 		draft.Comments[t.ID] = t.Comments
 		if t.key != nil {
-			draft.Comments[t.key.ID] = append(t.key.Comments, keyComment...)
+			draft.Comments[t.key.ID] = t.key.Comments
+			if len(t.key.Comments) == 0 {
+				draft.Comments[t.key.ID] = keyComment
+			}
 		}
 	}
 	return draft, left
 }
 
-// keyComment stands above every access key: neither its secret nor where it went
+// keyComment stands above an access key of which nothing more is known: neither its secret nor where it went
 // can be found out.
 var keyComment = []string{
 	"The key that the user has is kept. AWS tells its secret to nobody twice, nor",

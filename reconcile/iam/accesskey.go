@@ -298,7 +298,11 @@ func (k *AccessKey) plan(live accessKeys, phase phase) (reconcile.Plan, error) {
 			"delete one that nobody uses (aws iam delete-access-key --user-name %s --access-key-id …) and run again",
 			len(standing), and(standing), k.user)
 	case phaseAbsent:
-		return k.made(live, ""), nil
+		why := ""
+		if adopted := live.find(k.terms.rotate); adopted != nil && adopted.id != live.record.current {
+			why = adopted.id + ", which stood before, was not delivered here"
+		}
+		return k.made(live, why), nil
 	case phaseCurrent:
 		return k.kept(live), nil
 	case phaseDue:
@@ -419,16 +423,21 @@ func (k *AccessKey) kept(live accessKeys) reconcile.Plan {
 // adopted is the plan for keys that stood before the stack: they serve, and
 // are never touched.
 func (k *AccessKey) adopted(live accessKeys) reconcile.Plan {
-	key := live.keys[0]
-	if i := slices.IndexFunc(live.keys, func(k userKey) bool { return k.active }); i >= 0 {
-		key = live.keys[i]
-	}
 	return reconcile.Plan{
 		Exists: true,
-		Attrs:  k.attrs(live, key.id),
+		Attrs:  k.attrs(live, live.served().id),
 		Notes: []string{fmt.Sprintf("adopted %s, which stood before: its secret was not delivered here, and AWS does not tell it twice; "+
-			"for a pair of the stack's own delete it and run again", and(ids(live.keys)))},
+			"for a pair of the stack's own run churn-reconcile rotate", and(ids(live.keys)))},
 	}
+}
+
+// served is the key that serves among those that stood before: the first that is
+// active.
+func (l accessKeys) served() userKey {
+	if i := slices.IndexFunc(l.keys, func(k userKey) bool { return k.active }); i >= 0 {
+		return l.keys[i]
+	}
+	return l.keys[0]
 }
 
 // places names the sinks, or those that which picks.

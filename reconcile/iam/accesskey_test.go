@@ -125,23 +125,35 @@ func TestAccessKeyDiff(t *testing.T) {
 		{
 			name: "a key that stood before, adopted", live: accessKeys{keys: keys(key(foreign, day))},
 			id: foreign, secret: "not delivered here",
-			notes: []string{"adopted AKIAFOREIGN, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own delete it and run again"},
+			notes: []string{"adopted AKIAFOREIGN, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own run churn-reconcile rotate"},
 		},
 		{
 			name: "a key that stood before, in the sinks", live: accessKeys{keys: keys(key(foreign, day, delivered))},
 			id:    foreign,
-			notes: []string{"adopted AKIAFOREIGN, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own delete it and run again"},
+			notes: []string{"adopted AKIAFOREIGN, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own run churn-reconcile rotate"},
 		},
 		{
 			name: "two keys that stood before, the older inactive",
 			live: accessKeys{keys: keys(inactive(foreign, 2*day), key(foreign2, day))},
 			id:   foreign2, secret: "not delivered here",
-			notes: []string{"adopted AKIAFOREIGN and AKIAFOREIGN2, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own delete it and run again"},
+			notes: []string{"adopted AKIAFOREIGN and AKIAFOREIGN2, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own run churn-reconcile rotate"},
 		},
 		{
 			name: "an adopted key is not due, however old", live: accessKeys{keys: keys(key(foreign, 900*day))},
 			id: foreign, secret: "not delivered here",
-			notes: []string{"adopted AKIAFOREIGN, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own delete it and run again"},
+			notes: []string{"adopted AKIAFOREIGN, which stood before: its secret was not delivered here, and AWS does not tell it twice; for a pair of the stack's own run churn-reconcile rotate"},
+		},
+		{
+			name: "an adopted key gets a successor by command", live: accessKeys{ours: true, keys: keys(key(foreign, day))}, rotate: true,
+			steps: successor, notes: []string{stranger},
+		},
+		{
+			name: "two adopted keys leave no room for one", live: accessKeys{ours: true, keys: keys(key(foreign, day), key(foreign2, day))}, rotate: true,
+			err: []string{"the user has 2 access keys already, AKIAFOREIGN and AKIAFOREIGN2, which is AWS's limit"},
+		},
+		{
+			name: "a key of a user that is not the stack's", live: accessKeys{keys: keys(key(foreign, day))}, rotate: true,
+			err: []string{"there is no key of the stack's to rotate; a run without rotate makes or adopts one"},
 		},
 
 		{
@@ -460,9 +472,7 @@ func TestAccessKeyDiff(t *testing.T) {
 				sinks: []sink.Sink{place{name: "credentials"}, place{name: "vault", shared: true}},
 				terms: terms{asOf: now, run: "own", rotateAfter: 90 * day, retireAfter: day, sharedSinks: "vault"},
 			}
-			if tt.rotate {
-				k.rotate, k.terms.rotate = true, tt.live.record.current
-			}
+			k.rotate = tt.rotate
 			if tt.claimed {
 				tt.live.record.run = "own"
 				k.claim.made(tt.live.record)
@@ -470,7 +480,11 @@ func TestAccessKeyDiff(t *testing.T) {
 			if tt.never {
 				k.terms.rotateAfter = 0
 			}
-			plan, err := k.diff(tt.live)
+			var plan reconcile.Plan
+			err := k.pick(tt.live)
+			if err == nil {
+				plan, err = k.diff(tt.live)
+			}
 			if err != nil || tt.err != nil {
 				if err == nil || len(plan.Steps) > 0 {
 					t.Fatalf("error %v with the steps %v", err, does(plan))

@@ -123,7 +123,7 @@ func (l accessKeys) phase(t terms) phase {
 		return phaseInDoubt
 	case slices.ContainsFunc(uncommitted, isDelivered):
 		return phaseDelivered
-	case current == nil && l.record.current == "" && l.record.creating.IsZero() && len(l.keys) > 0:
+	case current == nil && l.record.current == "" && l.record.creating.IsZero() && len(l.keys) > 0 && t.rotate == "":
 		return phaseAdopted
 	case current == nil && len(l.standing()) >= maxKeys:
 		return phaseNoRoom

@@ -30,6 +30,8 @@ func TestPhases(t *testing.T) {
 	}{
 		{"nothing", accessKeys{}, "", record{}, phaseAbsent},
 		{"a key of before", accessKeys{keys: keys(key(foreign, day))}, "", record{}, phaseAdopted},
+		{"a key of before, to be succeeded", accessKeys{keys: keys(key(foreign, day))}, foreign, record{}, phaseAbsent},
+		{"two keys of before, one to be succeeded", accessKeys{keys: keys(key(foreign, day), key(foreign2, day))}, foreign, record{}, phaseNoRoom},
 		{"a key of before, and a mark", accessKeys{record: record{creating: ago(time.Hour), standing: []string{foreign}}, keys: keys(key(foreign, day))}, "", record{}, phaseAbsent},
 		{"the committed key is gone", accessKeys{record: committed, keys: keys(key(foreign, day))}, "", record{}, phaseAbsent},
 		{"the committed key is gone, and two of others stand", accessKeys{record: committed, keys: keys(key(foreign, day), key(foreign2, day))}, "", record{}, phaseNoRoom},

@@ -58,10 +58,14 @@ func (k *AccessKey) pick(live accessKeys) error {
 	if !k.rotate || k.terms.rotate != "" {
 		return nil
 	}
-	if !live.has(live.record.current) {
+	switch {
+	case live.has(live.record.current):
+		k.terms.rotate = live.record.current
+	case live.ours && live.phase(k.terms) == phaseAdopted:
+		k.terms.rotate = live.served().id
+	default:
 		return errors.New("there is no key of the stack's to rotate; a run without rotate makes or adopts one")
 	}
-	k.terms.rotate = live.record.current
 	return nil
 }
 

@@ -2,14 +2,25 @@ package stack_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/export"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/sandbox"
@@ -101,5 +112,73 @@ func TestExportExamples(t *testing.T) {
 			a.mustApply(t, path)
 			a.mustRoundTrip(t, path, false)
 		})
+	}
+}
+
+// What was made by hand is adopted by the spec that is exported of it: all there
+// is to do is to put the stack's mark on it.
+func TestExportByHand(t *testing.T) {
+	alone(t)
+	ctx, a := t.Context(), newAccount(t)
+	done(t)(a.s3.CreateBucket(ctx, &s3.CreateBucketInput{
+		Bucket: aws.String("data-by-hand"), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: region},
+	}))
+	done(t)(a.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/by/hand"), Tags: map[string]string{"Owner": "no"}}))
+	done(t)(a.ecr.CreateRepository(ctx, &ecr.CreateRepositoryInput{
+		RepositoryName: aws.String("by/hand"), ImageScanningConfiguration: &ecrtypes.ImageScanningConfiguration{ScanOnPush: true},
+	}))
+	done(t)(a.iam.CreatePolicy(ctx, &iam.CreatePolicyInput{
+		PolicyName: aws.String("by-hand"), Path: aws.String("/team/"), PolicyDocument: aws.String(
+			`{"Statement":{"Action":"s3:*","Effect":"Allow","Resource":"arn:aws:s3:::data-by-hand/${aws:username}/*"},"Version":"2012-10-17"}`),
+	}))
+	done(t)(a.iam.CreateRole(ctx, &iam.CreateRoleInput{
+		RoleName: aws.String("by-hand"), Path: aws.String("/team/"), AssumeRolePolicyDocument: aws.String(trustECSTasks), MaxSessionDuration: aws.Int32(7200),
+	}))
+	done(t)(a.iam.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String("by-hand"), PolicyArn: aws.String(policyARN + "team/by-hand")}))
+	done(t)(a.iam.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: aws.String("by-hand")}))
+	done(t)(a.iam.PutGroupPolicy(ctx, &iam.PutGroupPolicyInput{GroupName: aws.String("by-hand"), PolicyName: aws.String("all"), PolicyDocument: aws.String(otherDocument)}))
+	done(t)(a.iam.CreateUser(ctx, &iam.CreateUserInput{UserName: aws.String("by-hand"), Tags: []iamtypes.Tag{{Key: aws.String("Owner"), Value: aws.String("no")}}}))
+	done(t)(a.iam.AddUserToGroup(ctx, &iam.AddUserToGroupInput{GroupName: aws.String("by-hand"), UserName: aws.String("by-hand")}))
+	done(t)(a.iam.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: aws.String("by-hand")}))
+	done(t)(a.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String("by-hand")}))
+	a.registerTask(ctx, t, "256", "public.ecr.aws/x/y:latest")
+
+	var wants []export.Want
+	for _, address := range []string{
+		"s3.bucket/data-by-hand", "logs.log-group//by/hand", "ecr.repository/by/hand", "iam.policy/by-hand", "iam.role/by-hand",
+		"iam.group/by-hand", "iam.user/by-hand", "ecs.cluster/by-hand", "ecs.task-definition/task",
+	} {
+		id, err := spec.ParseID(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wants = append(wants, export.Want{ID: id})
+	}
+	text := a.export(t, &spec.Spec{Project: "by", Environment: "hand"}, export.Options{}, wants...)
+	exported := filepath.Join(a.dir, "exported.yaml")
+	if err := os.WriteFile(exported, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := a.apply(exported)
+	if err := run.failure(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var lines []string
+	for _, r := range run.results {
+		for _, d := range r.Diffs {
+			if d.Path != "tags."+reconcile.Mark || d.After != "by/hand" {
+				lines = append(lines, fmt.Sprintf("%s: %s: %v -> %v", r.ID, d.Path, d.Before, d.After))
+			}
+		}
+		if r.Action == reconcile.Create {
+			lines = append(lines, r.ID.String()+" was created")
+		}
+	}
+	if diff := cmp.Diff([]string(nil), lines); diff != "" {
+		t.Errorf("more than the mark (-want +got):\n%s\n%s", diff, text)
+	}
+	a.mustBeInSync(t, exported)
+	if again := a.export(t, &spec.Spec{Project: "by", Environment: "hand"}, export.Options{}, wants...); string(again) != string(text) {
+		t.Errorf("exported again:\n%s", cmp.Diff(string(text), string(again)))
 	}
 }

@@ -551,6 +551,46 @@ func TestKeyGoneFromSink(t *testing.T) {
 	}
 }
 
+// A key that stood before is adopted, and gets a successor by command: that is
+// delivered, and the key of before is left to whoever made it.
+func TestRotateAdopted(t *testing.T) {
+	alone(t)
+	a := newAccount(t)
+	done(t)(a.iam.CreateUser(t.Context(), &iam.CreateUserInput{UserName: aws.String("ci")}))
+	made, err := a.iam.CreateAccessKey(t.Context(), &iam.CreateAccessKeyInput{UserName: aws.String("ci")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := *made.AccessKey.AccessKeyId
+	path := a.stack(t, `iam: {users: [{name: ci, accessKey: {deliver: [{file: {path: SINK}}]}}]}`)
+	a.mustApply(t, path)
+	if _, err := os.Stat(a.sink()); err == nil {
+		t.Error("a key was delivered although one was adopted")
+	}
+
+	a.mustApply(t, path, rotateNow)
+	delivered, err := os.ReadFile(a.sink())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(delivered), theirs) {
+		t.Errorf("the key of before was delivered: %s", delivered)
+	}
+	keys, err := a.iam.ListAccessKeys(t.Context(), &iam.ListAccessKeysInput{UserName: aws.String("ci")})
+	if err != nil || len(keys.AccessKeyMetadata) != 2 {
+		t.Fatalf("the user has %d keys (%v), want the one of before and its successor", len(keys.AccessKeyMetadata), err)
+	}
+	for _, key := range keys.AccessKeyMetadata {
+		if key.Status != types.StatusTypeActive {
+			t.Errorf("%s is %s", *key.AccessKeyId, key.Status)
+		}
+		if id := *key.AccessKeyId; id != theirs && !strings.Contains(string(delivered), id) {
+			t.Errorf("%s is not delivered", id)
+		}
+	}
+	a.mustBeInSync(t, path)
+}
+
 // A rotation by command, and what stands in the way of the next one.
 func TestRotateNow(t *testing.T) {
 	alone(t)
