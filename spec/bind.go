@@ -43,6 +43,7 @@ func (f *File) bind(id Identity, read fileReader) (*Spec, error) {
 	s.ECS.Clusters = collect(d, tags, Cluster, checker.checkCluster)
 	s.ECS.TaskDefinitions = collect(d, tags, TaskDefinition, checker.checkTaskDefinition)
 	checkSinks(declared, found)
+	s.Access, s.Assertions = d.access(root)
 	s.Outputs = d.outputs(root)
 
 	s.resources = connect(declared, found)

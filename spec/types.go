@@ -35,6 +35,13 @@ type Spec struct {
 	// run's own credentials.
 	AssumeRole AssumeRole `yaml:"assumeRole"`
 
+	// Access is what users and roles of the spec can and cannot do. Validation
+	// fails where the spec's policies say otherwise.
+	Access []Access `yaml:"access"`
+
+	// Assertions is Access line by line, with its places in the file.
+	Assertions []Assertion `yaml:"-"`
+
 	S3      S3       `yaml:"s3"`
 	Logs    Logs     `yaml:"logs"`
 	ECR     ECR      `yaml:"ecr"`
@@ -52,6 +59,14 @@ func (s *Spec) Stack() string { return s.Project + "/" + s.Environment }
 type Limits struct {
 	Changes  *int32 `yaml:"changes"`  // resources with anything to do
 	Removals *int32 `yaml:"removals"` // things that are taken away in AWS
+}
+
+// Access states what a user or a role can and cannot do.
+type Access struct {
+	Principal string   `yaml:"principal" required:"true"` // iam.user/NAME or iam.role/NAME, of this spec
+	Can       []string `yaml:"can"`                       // actions, with wildcards: each that matches is allowed on all of on, in some context
+	Cannot    []string `yaml:"cannot"`                    // actions, with wildcards: none that matches is allowed on any of on, in whatever context
+	On        []string `yaml:"on"`                        // ARNs, with wildcards; left out: everything
 }
 
 // AssumeRole is a role, usually of another account.

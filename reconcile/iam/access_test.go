@@ -34,10 +34,14 @@ func accessEnv() reconcile.Env {
 // where the meaning stays.
 func TestUserAccess(t *testing.T) {
 	t.Parallel()
-	users := Users{env: accessEnv(), known: documents{
+	users := Users{env: accessEnv(), known: known{documents: map[string]spec.Document{
 		ours:  document(statement("Allow", "s3:GetObject", "arn:aws:s3:::b")),
 		other: document(statement("Deny", "s3:GetObject", "arn:aws:s3:::b")),
-	}}
+	}, groups: map[string]grants{
+		"readers": {attached: []string{ours}, inline: map[string]spec.Document{}},
+		"partly":  {attached: []string{ours}},
+		"admins":  {attached: []string{admin}, inline: map[string]spec.Document{}},
+	}}}
 	get := document(statement("Allow", "s3:GetObject", "arn:aws:s3:::b"))
 	inline := func(d spec.Document) map[string]spec.Document { return map[string]spec.Document{"x": d} }
 	for name, tt := range map[string]struct {
@@ -62,6 +66,32 @@ func TestUserAccess(t *testing.T) {
 		},
 		"new, denied it": {
 			isNew: true, want: spec.IAMUser{Policies: []string{ours, other}},
+		},
+		"joins a group": {
+			live: spec.IAMUser{Groups: []string{}}, want: spec.IAMUser{Groups: []string{"readers"}},
+			lines: []string{"gains s3:GetObject on arn:aws:s3:::b"},
+		},
+		"leaves a group": {
+			live: spec.IAMUser{Groups: []string{"readers"}}, want: spec.IAMUser{Groups: []string{}},
+			lines: []string{"loses s3:GetObject on arn:aws:s3:::b"},
+		},
+		"stays in a group": {
+			live: spec.IAMUser{Groups: []string{"readers"}}, want: spec.IAMUser{Groups: []string{"readers"}},
+		},
+		"joins a group that gives what it had": {
+			live: spec.IAMUser{Policies: []string{ours}, Groups: []string{}}, want: spec.IAMUser{Policies: []string{ours}, Groups: []string{"readers"}},
+		},
+		"joins a group of somebody else": {
+			live: spec.IAMUser{Groups: []string{}}, want: spec.IAMUser{Groups: []string{"strangers"}},
+			lines: []string{"unknown: what comes with group strangers: it is not in the spec"},
+		},
+		"joins a group that the spec manages in part": {
+			live: spec.IAMUser{Groups: []string{}}, want: spec.IAMUser{Groups: []string{"partly"}},
+			lines: []string{"gains s3:GetObject on arn:aws:s3:::b", "unknown: what comes with group partly: its inlinePolicies are not in the spec"},
+		},
+		"joins a group with a policy of AWS": {
+			live: spec.IAMUser{Groups: []string{}}, want: spec.IAMUser{Groups: []string{"admins"}},
+			lines: []string{"unknown: what comes with group admins: policy " + admin + ": its document is not in the spec"},
 		},
 		"attached, of AWS": {
 			live: spec.IAMUser{Policies: []string{}}, want: spec.IAMUser{Policies: []string{admin, ours}},
@@ -123,7 +153,7 @@ func TestUserAccess(t *testing.T) {
 // A boundary of the spec is weighed with what it limits.
 func TestBoundaryAccess(t *testing.T) {
 	t.Parallel()
-	users := Users{env: accessEnv(), known: documents{ours: document(statement("Allow", "s3:GetObject", "*"))}}
+	users := Users{env: accessEnv(), known: known{documents: map[string]spec.Document{ours: document(statement("Allow", "s3:GetObject", "*"))}}}
 	all := map[string]spec.Document{"x": document(statement("Allow", "s3:*", "arn:aws:s3:::b"))}
 	got := users.Access(
 		liveUser{Exists: true, Is: spec.IAMUser{Name: "ml", InlinePolicies: map[string]spec.Document{}, PermissionsBoundary: aws.String(ours)}},
@@ -204,5 +234,41 @@ func TestAccessInManyWays(t *testing.T) {
 	got := Policies{env: accessEnv()}.Access(livePolicy{Exists: true, Is: spec.IAMPolicy{Name: "p", Document: none}}, spec.IAMPolicy{Name: "p", Document: many})
 	if want := "gains 10 times more, in ways that are not listed"; len(got) != 41 || got[40] != want {
 		t.Errorf("access is %d lines, the last %q, want 41 and %q", len(got), got[len(got)-1], want)
+	}
+}
+
+// A group that changes does so for whoever is in it; nobody is in a new one.
+func TestGroupAccess(t *testing.T) {
+	t.Parallel()
+	groups := Groups{env: accessEnv(), known: known{documents: map[string]spec.Document{
+		ours: document(statement("Allow", "s3:GetObject", "arn:aws:s3:::b")),
+	}}}
+	all := map[string]spec.Document{"x": document(statement("Allow", "s3:*", "arn:aws:s3:::b"))}
+	for name, tt := range map[string]struct {
+		isNew      bool
+		live, want spec.IAMGroup
+		lines      []string
+	}{
+		"new":      {isNew: true, want: spec.IAMGroup{Policies: []string{ours}}},
+		"same":     {live: spec.IAMGroup{Policies: []string{ours}}, want: spec.IAMGroup{Policies: []string{ours}}},
+		"attached": {live: spec.IAMGroup{Policies: []string{}}, want: spec.IAMGroup{Policies: []string{ours}}, lines: []string{"gains s3:GetObject on arn:aws:s3:::b"}},
+		"detached": {live: spec.IAMGroup{Policies: []string{ours}}, want: spec.IAMGroup{Policies: []string{}}, lines: []string{"loses s3:GetObject on arn:aws:s3:::b"}},
+		"widened": {
+			live: spec.IAMGroup{Policies: []string{ours}, InlinePolicies: map[string]spec.Document{}}, want: spec.IAMGroup{Policies: []string{ours}, InlinePolicies: all},
+			lines: []string{"gains s3:* except s3:GetObject on arn:aws:s3:::b; for example s3:DeleteObject on arn:aws:s3:::b"},
+		},
+		"attached, of AWS": {
+			live: spec.IAMGroup{Policies: []string{}}, want: spec.IAMGroup{Policies: []string{admin}},
+			lines: []string{"unknown: what comes with policy " + admin + ": its document is not in the spec"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt.live.Name, tt.want.Name = "g", "g"
+			got := groups.Access(liveGroup{Exists: !tt.isNew, Is: tt.live}, tt.want)
+			if diff := cmp.Diff(tt.lines, append([]string(nil), got...)); diff != "" {
+				t.Errorf("access (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

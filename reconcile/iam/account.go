@@ -44,7 +44,7 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 		read = byThePage(api, snapshot, env, want)
 	}
 
-	known := documentsOf(env, want.Policies)
+	known := knownOf(env, want)
 	var all []reconcile.Resource
 	for _, w := range want.OIDCProviders {
 		all = append(all, reconcile.Declare(OIDCProviders{api: api, env: env}, env, w))
@@ -56,7 +56,7 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 		all = append(all, reconcile.Declare(Roles{api: api, env: env, known: known, read: read.role}, env, w))
 	}
 	for _, w := range want.Groups {
-		all = append(all, reconcile.Declare(Groups{api, env, read.group}, env, w))
+		all = append(all, reconcile.Declare(Groups{api, env, known, read.group}, env, w))
 	}
 	claims := map[string]*claim{}
 	for _, w := range want.Users {

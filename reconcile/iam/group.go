@@ -35,9 +35,10 @@ type liveGroup = reconcile.Live[spec.IAMGroup, reconcile.NoFacts]
 
 // Groups keeps the groups of an account. Who is in them is the users' to say.
 type Groups struct {
-	api  GroupAPI
-	env  reconcile.Env
-	read func(context.Context, spec.IAMGroup) (liveGroup, error)
+	api   GroupAPI
+	env   reconcile.Env
+	known known
+	read  func(context.Context, spec.IAMGroup) (liveGroup, error)
 }
 
 var _ reconcile.Kind[spec.IAMGroup, reconcile.NoFacts] = Groups{}

@@ -52,7 +52,7 @@ func NewKinds(api interface {
 		OIDCProviders: OIDCProviders{api: api, env: env},
 		Policies:      Policies{api: api, env: env, read: byName},
 		Roles:         Roles{api: api, env: env, read: read.role},
-		Groups:        Groups{api, env, read.group},
+		Groups:        Groups{api: api, env: env, read: read.group},
 		Users:         Users{api: api, env: env, read: read.user, granted: read.granted},
 		api:           api,
 	}

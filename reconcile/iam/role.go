@@ -50,7 +50,7 @@ type liveRole = reconcile.Live[spec.IAMRole, reconcile.NoFacts]
 type Roles struct {
 	api   RoleAPI
 	env   reconcile.Env
-	known documents
+	known known
 	read  func(context.Context, spec.IAMRole) (liveRole, error)
 	seen  *Census // where one is to be deleted
 }

@@ -58,7 +58,7 @@ type liveUser = reconcile.Live[spec.IAMUser, reconcile.NoFacts]
 type Users struct {
 	api     UserAPI
 	env     reconcile.Env
-	known   documents
+	known   known
 	read    func(ctx context.Context, name string) (liveUser, error) // without what it is granted
 	granted func(context.Context, spec.IAMUser) (grants, error)
 	claims  map[string]*claim // of the access keys, by user; none for a user that has none

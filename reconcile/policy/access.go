@@ -113,8 +113,12 @@ type Grant struct {
 // What is asked for can be done where Denied is nil and Why is "", and cannot
 // where Allowed is nil and Why is "".
 func Grants(scope Scope, set Set, action, resource string) Grant {
+	if scope.Actions == nil {
+		scope.Actions = examples
+	}
 	a := compile(action, syntax{wildcards: true, fold: true})
 	r := compileARN(resource, syntax{wildcards: true})
+	set = set.about(a, r)
 	s := newSpace(scope, set, set, a, r)
 	var g Grant
 	if len(s.unclear) > 0 {
@@ -146,10 +150,45 @@ func Grants(scope Scope, set Set, action, resource string) Grant {
 			g.Why = cmp.Or(g.Why, why)
 		case !some && g.Denied == nil:
 			req := s.request(c, nil)
+			req.Resource = s.plausible(c)
 			g.Denied = &req
 		}
 	}
 	return g
+}
+
+// about leaves out the statements that no request of two patterns is about.
+func (s Set) about(action, resource *pattern) Set {
+	reaches := func(patterns []*pattern, not bool, other *pattern) bool {
+		return not || patterns == nil || slices.ContainsFunc(patterns, func(p *pattern) bool {
+			return overlap(p.widest().tokens, other.tokens)
+		})
+	}
+	less := func(p *Policy) *Policy {
+		if p == nil {
+			return nil
+		}
+		kept := &Policy{Name: p.Name}
+		for _, r := range p.statements {
+			if reaches(r.actions, r.notAction, action) && reaches(r.resources, r.notResource, resource) {
+				kept.statements = append(kept.statements, r)
+			}
+		}
+		return kept
+	}
+	all := func(policies []*Policy) []*Policy {
+		if policies == nil {
+			return nil
+		}
+		kept := make([]*Policy, len(policies))
+		for i, p := range policies {
+			kept[i] = less(p)
+		}
+		return kept
+	}
+	s.Identity, s.Session = all(s.Identity), all(s.Session)
+	s.Boundary, s.Resource, s.Trust = less(s.Boundary), less(s.Resource), less(s.Trust)
+	return s
 }
 
 // An outcome is how a cell changes.

@@ -59,6 +59,13 @@ func classes(shapes, patterns []*pattern) ([]class, error) {
 		}
 
 		for _, r := range letters {
+			// Any other letter leads where the filler does, which is first.
+			if r != filler && r != ':' && !slices.ContainsFunc(s.at, func(p position) bool {
+				tokens := all[p.pattern].tokens
+				return p.token < len(tokens) && (tokens[p.token].kind == literal || tokens[p.token].kind == digit) && tokens[p.token].accepts(r)
+			}) {
+				continue
+			}
 			next := step(all, s.at, r)
 			if !slices.ContainsFunc(next, func(p position) bool { return p.pattern < len(shapes) }) || seen[name(next)] {
 				continue
@@ -152,6 +159,50 @@ func name(at []position) string {
 		b.WriteRune(rune(p.token + 1))
 	}
 	return b.String()
+}
+
+// overlap says whether some text matches both of two patterns. Where it is not
+// sure, they overlap.
+func overlap(a, b []token) bool {
+	seen := make(map[[2]int]bool)
+	var from func(i, j int) bool
+	from = func(i, j int) bool {
+		at := [2]int{i, j}
+		if seen[at] {
+			return false
+		}
+		seen[at] = true
+		switch {
+		case i == len(a) && j == len(b):
+			return true
+		case i < len(a) && a[i].kind == many && from(i+1, j):
+			return true
+		case j < len(b) && b[j].kind == many && from(i, j+1):
+			return true
+		case i == len(a) || j == len(b) || !a[i].meets(b[j]):
+			return false
+		}
+		next, after := i+1, j+1
+		if a[i].kind == many {
+			next = i
+		}
+		if b[j].kind == many {
+			after = j
+		}
+		return from(next, after)
+	}
+	return from(0, 0)
+}
+
+// meets says whether two tokens accept a character in common.
+func (t token) meets(u token) bool {
+	switch {
+	case t.kind == literal:
+		return u.accepts(t.r) || t.fold && (u.accepts(unicode.ToLower(t.r)) || u.accepts(unicode.ToUpper(t.r)))
+	case u.kind == literal:
+		return u.meets(t)
+	}
+	return true
 }
 
 // alphabet is every character that a pattern tells from others, and one, the

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,6 +42,23 @@ func Unknown(name, why string) *Policy {
 		{label: "0", allow: true, unknown: why, notAction: true, notResource: true, notPrincipal: true, text: "unknown " + name},
 		{label: "0", unknown: why, notAction: true, notResource: true, notPrincipal: true, text: "unknown " + name},
 	}}
+}
+
+// Join makes one policy of those of several resources, by ARN, so that a Set can
+// have them all. A statement that does not say what it is about, as those of ECR
+// repositories, is about its own resource.
+func Join(policies map[string]*Policy) *Policy {
+	joined := &Policy{}
+	for _, arn := range slices.Sorted(maps.Keys(policies)) {
+		for _, r := range policies[arn].statements {
+			if r.resources == nil {
+				r.resources = []*pattern{compileARN(arn, syntax{})}
+			}
+			r.of = policies[arn].Name
+			joined.statements = append(joined.statements, r)
+		}
+	}
+	return joined
 }
 
 // A Set is all policies that decide about a request, by the part that they
@@ -179,6 +197,7 @@ func Evaluate(req Request, set Set) Decision {
 // A rule is a statement made ready.
 type rule struct {
 	label   string
+	of      string // the policy that it is of, where that is joined to others
 	text    string // canonical
 	allow   bool
 	unknown string // why it cannot be decided
@@ -260,6 +279,9 @@ type placed struct {
 	policy *Policy
 	*rule
 }
+
+// from is the name of the policy that a statement is of.
+func (p placed) from() string { return cmp.Or(p.of, p.policy.Name) }
 
 func (s Set) placed() []placed {
 	var all []placed
@@ -581,7 +603,7 @@ func (s Set) decide(e *env, rules []placed) Decision {
 		}
 	}
 	if denies.truth == yes {
-		return Decision{ExplicitDeny, denies.by.kind, denies.by.policy.Name, denies.by.label, ""}
+		return Decision{ExplicitDeny, denies.by.kind, denies.by.from(), denies.by.label, ""}
 	}
 
 	allowed, missing := s.allowed(e, allows, grades)
@@ -595,7 +617,7 @@ func (s Set) decide(e *env, rules []placed) Decision {
 	case allowed.by.rule == nil:
 		return Decision{Verdict: Allow} // the root user
 	}
-	return Decision{Allow, allowed.by.kind, allowed.by.policy.Name, allowed.by.label, ""}
+	return Decision{Allow, allowed.by.kind, allowed.by.from(), allowed.by.label, ""}
 }
 
 // allowed is the request's way through everything that has to allow it, and

@@ -303,6 +303,9 @@ func (a *account) run(path string, apply bool, opts []option) outcome {
 		if err := s.CheckAbsence(run); err != nil {
 			return outcome{err: err, results: run.Results()}
 		}
+		if _, err := s.CheckAccess(); err != nil {
+			return outcome{err: err, results: run.Results()}
+		}
 		if a.permit != nil {
 			if err := a.permit(s, run); err != nil {
 				return outcome{err: err, results: run.Results()}

@@ -17,6 +17,9 @@ func Permissions(s *spec.Spec, purposes ...reconcile.Purpose) []reconcile.Permis
 	n := reconcile.Permissions{On: []string{"*"}}
 	n.Read("tag:GetResources") // see CheckAbsence
 	n.List = append(n.List, iam.Permissions(s.IAM)...)
+	if a, err := iam.NewAssertions(s); err == nil { // what is wrong with a policy is told where it is compared
+		n.List = append(n.List, a.Permissions()...)
+	}
 	for _, r := range resources(&place{}, env, s, iam.Keys{GitHub: &sink.GitHub{}}, nil) {
 		n.List = append(n.List, r.Permissions()...)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecr"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
@@ -77,6 +78,7 @@ type Stack struct {
 	Caller string
 
 	verify func() error
+	access func() (undecided []string, err error)
 	marked func() ([]string, error) // ARNs, by the tagging API
 }
 
@@ -130,6 +132,8 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 	}
 	st.marked = sync.OnceValues(func() ([]string, error) { return marked(ctx, at.cfg, st.Spec) })
 
+	st.access = func() ([]string, error) { return checkAccess(ctx, at.iam, s.o.Pause, st.Spec) }
+
 	env := reconcile.Env{
 		Account: st.Spec.Account, Region: st.Spec.Region, Partition: st.Spec.Partition,
 		Stack: st.Spec.Stack(), IgnoreTags: st.Spec.IgnoreTags,
@@ -171,6 +175,29 @@ func rotated(all []reconcile.Resource, pick func(user string) bool) ([]reconcile
 
 // Verify says whether the caller's account is the one that the spec names.
 func (s *Stack) Verify() error { return s.verify() }
+
+// CheckAccess says whether what the spec's access: states is so, by the policies
+// of the spec and by those of AWS that it names. What a policy decides that may
+// not be read is undecided, in a line each.
+func (s *Stack) CheckAccess() (undecided []string, err error) { return s.access() }
+
+func checkAccess(ctx context.Context, api iam.PolicyAPI, pause awsx.Pause, s *spec.Spec) ([]string, error) {
+	if len(s.Assertions) == 0 {
+		return nil, nil
+	}
+	assertions, err := iam.NewAssertions(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := assertions.Read(ctx, api, pause); err != nil {
+		return nil, fmt.Errorf("read the policies that access: is about: %w", awsx.Clean(err))
+	}
+	broken, undecided := assertions.Decide()
+	if len(broken) > 0 {
+		return nil, broken
+	}
+	return undecided, nil
+}
 
 // verify asks at once and lets the answer wait.
 func verify(caller func() (arn.ARN, error), s *spec.Spec) func() error {

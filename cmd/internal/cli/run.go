@@ -185,6 +185,15 @@ func (r *runner) reconcile(ctx context.Context, file *spec.File, dryRun bool, ap
 	if err := st.CheckAbsence(look); err != nil && !r.process.interrupted() {
 		return nil, err
 	}
+	if r.which.Rotate == nil {
+		undecided, err := st.CheckAccess()
+		if err != nil {
+			return nil, r.process.explain(err)
+		}
+		for _, line := range undecided {
+			fmt.Fprintln(r.progress, view.Printable("Warning: "+line))
+		}
+	}
 	digest := reconcile.Digest(st.Scope(), reconcile.Pending(look.Results()))
 	refused := r.permit.permit(look, approval, st)
 	if refused == nil && r.failOnNewAccess {

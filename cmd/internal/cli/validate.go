@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -49,6 +50,9 @@ func newValidate(env Env) *cobra.Command {
 
 func validate(env Env, f specFlags, format string) error {
 	s, err := f.preview(env)
+	if err == nil {
+		err = checkAccess(env, s)
+	}
 	problems, wrong := errors.AsType[spec.Problems](err)
 	switch {
 	case err != nil && !wrong:
@@ -70,6 +74,24 @@ func validate(env Env, f specFlags, format string) error {
 	}
 	_, err = fmt.Fprintf(env.Stdout, "%s is valid: %s.\n", view.Printable(s.File), resources(len(s.IDs())))
 	return err
+}
+
+// checkAccess says which assertions of the spec do not hold by its policies.
+// What a document decides that is not in the spec is no mistake of the spec: a
+// run reads it.
+func checkAccess(env Env, s *spec.Spec) error {
+	assertions, err := iam.NewAssertions(s)
+	if err != nil {
+		return err
+	}
+	broken, undecided := assertions.Decide()
+	for _, line := range undecided {
+		fmt.Fprintln(env.Stderr, view.Printable("Warning: "+line+"; a run reads it and decides"))
+	}
+	if len(broken) > 0 {
+		return broken
+	}
+	return nil
 }
 
 // preview is the spec as it is without credentials.
