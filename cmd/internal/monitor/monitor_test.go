@@ -9,7 +9,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -356,6 +358,70 @@ func TestPage(t *testing.T) {
 		body := strings.ReplaceAll(body, "http://www.w3.org/2000/svg", "")
 		if strings.Contains(body, outside) {
 			t.Errorf("the page has %s", outside)
+		}
+	}
+}
+
+var metricName = regexp.MustCompile(`churn_reconcile_[a-z_]+`)
+
+// The alerts and the dashboard ask for nothing that is not served, and each
+// alert has its section for who is woken by it.
+func TestExamples(t *testing.T) {
+	m := monitor.New(func() view.Watch { return watching(10) }, func() []notify.Counts { return []notify.Counts{{Receiver: "x"}} })
+	m.Called("iam", "GetRole", nil)
+	served := text(t, get(t, m.Handler(""), "GET", "/metrics").Body)
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join("..", "..", "..", "examples", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	alerts, dashboard, guide := read("prometheus-alerts.yml"), read("grafana-dashboard.json"), read("unattended.md")
+	for _, name := range metricName.FindAllString(alerts+dashboard+guide, -1) {
+		if !strings.Contains(served, "\n"+name+"{") && !strings.Contains(served, "\n"+name+" ") && !strings.Contains(served, "# TYPE "+name+" histogram") {
+			t.Errorf("%s is not served", name)
+		}
+	}
+	for _, family := range regexp.MustCompile(`# TYPE (\S+)`).FindAllStringSubmatch(served, -1) {
+		if !strings.Contains(guide, "`"+family[1]) {
+			t.Errorf("%s is not documented", family[1])
+		}
+	}
+	names := regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(alerts, -1)
+	for _, alert := range names {
+		if !strings.Contains(guide, "\n### "+alert[1]+"\n") || !strings.Contains(alerts, "unattended.md#"+strings.ToLower(alert[1])+"\n") {
+			t.Errorf("%s does not say what to do", alert[1])
+		}
+	}
+	if len(names) == 0 {
+		t.Error("there are no alerts")
+	}
+	var board struct {
+		Panels []struct{ Targets []struct{ Expr string } }
+	}
+	if err := json.Unmarshal([]byte(dashboard), &board); err != nil {
+		t.Fatal(err)
+	}
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("no promtool")
+	}
+	var rules strings.Builder
+	rules.WriteString("groups:\n  - name: dashboard\n    rules:\n")
+	for i, p := range board.Panels {
+		for _, target := range p.Targets {
+			expr := strings.NewReplacer("$__rate_interval", "5m", "$stack", ".*").Replace(target.Expr)
+			fmt.Fprintf(&rules, "      - {record: panel_%d, expr: %q, labels: {expr: %q}}\n", i, expr, expr)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "dashboard.yml")
+	if err := os.WriteFile(file, []byte(rules.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{file, filepath.Join("..", "..", "..", "examples", "prometheus-alerts.yml")} {
+		if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", file).CombinedOutput(); err != nil {
+			t.Errorf("promtool: %v\n%s", err, out)
 		}
 	}
 }
