@@ -53,7 +53,11 @@ func clusterNeeds(st *state, r *request) []need {
 	_ = json.Unmarshal(r.body, &in) // what is malformed is for the operation to refuse
 	if r.operation == "CreateCluster" {
 		n := st.ECS.on(r, r.action(), in.ClusterName).with("ecs:capacity-provider", providerARNs(r, in.Providers)...)
-		return n.with("ecs:CreateAction", r.operation).alsoTagging("ecs:TagResource", in.Tags)
+		all := n.with("ecs:CreateAction", r.operation).alsoTagging("ecs:TagResource", in.Tags)
+		if len(st.ECS.Clusters) == 0 {
+			all = append(all, linkedRole(r))
+		}
+		return all
 	}
 	if r.operation != "DescribeClusters" {
 		in.Clusters = []string{in.Cluster}
@@ -65,6 +69,14 @@ func clusterNeeds(st *state, r *request) []need {
 		all = append(all, st.ECS.on(r, r.action(), name).with("ecs:capacity-provider", providerARNs(r, in.Providers)...))
 	}
 	return all
+}
+
+// linkedRole is what an account's first cluster needs beside: ECS makes itself
+// the role that it acts with, for whoever makes the cluster.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles.html
+func linkedRole(r *request) need {
+	return needed("iam:CreateServiceLinkedRole", iamARN(r, "role", "/aws-service-role/ecs.amazonaws.com/", "AWSServiceRoleForECS")).
+		with("iam:AWSServiceName", "ecs.amazonaws.com")
 }
 
 func providerARNs(r *request, names []string) []string {
