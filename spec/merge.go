@@ -20,7 +20,7 @@ func (d decoder) overlay(root, upper *node) {
 		base := root.field(f.key.text)
 		switch {
 		case f.key.text == "extends":
-		case f.key.text == "assumeRole": // an external id belongs to its role
+		case f.key.text == "assumeRole", f.key.text == "lease": // an external id belongs to its role, a key to its bucket
 			root.set(f)
 		case base == nil:
 			root.set(f)

@@ -46,6 +46,7 @@ func readTop(root *node, id Identity, d decoder) *Spec {
 	s.Partition = cmp.Or(id.Partition, partitionOf(s.Region).id)
 	d.limits(root.field("limits"), &s.Limits)
 	s.AssumeRole = d.assumeRole(root)
+	s.Lease = d.lease(root, s.Stack())
 	if n := root.field("suspend"); n != nil {
 		d.decode(n, reflect.ValueOf(&s.Suspend).Elem(), "suspend", nil)
 	}

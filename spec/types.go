@@ -31,6 +31,8 @@ type Spec struct {
 	Limits     Limits   `yaml:"limits"`     // what a run may do at most; over it nothing is written
 	Suspend    bool     `yaml:"suspend"`    // watch only looks at this stack; a run that somebody starts takes no notice
 
+	Lease Lease `yaml:"lease"` // lets one run of the stack at a time write; left out: any number
+
 	// AssumeRole is the role that a run takes on for this stack; left out: the
 	// run's own credentials.
 	AssumeRole AssumeRole `yaml:"assumeRole"`
@@ -67,6 +69,13 @@ type Access struct {
 	Can       []string `yaml:"can"`                       // actions, with wildcards: each that matches is allowed on all of on, in some context
 	Cannot    []string `yaml:"cannot"`                    // actions, with wildcards: none that matches is allowed on any of on, in whatever context
 	On        []string `yaml:"on"`                        // ARNs, with wildcards; left out: everything
+}
+
+// Lease is an object in S3 that one run of the stack at a time holds.
+type Lease struct {
+	Bucket string        `yaml:"bucket" required:"true"` // has to be there before the first run
+	Key    string        `yaml:"key"`                    // left out: churn-reconcile/PROJECT/ENVIRONMENT.json
+	TTL    time.Duration `yaml:"ttl"`                    // how long a holder that died is waited for; left out: 2m
 }
 
 // AssumeRole is a role, usually of another account.

@@ -167,6 +167,9 @@ func putObject(b *s3Bucket, r *request) (any, error) {
 	if len(r.key) > 1024 {
 		return nil, s3Error(http.StatusBadRequest, "KeyTooLongError", "Your key is too long")
 	}
+	if err := b.precondition(r); err != nil {
+		return nil, err
+	}
 	tags, err := headerTags(r)
 	if err != nil {
 		return nil, err
@@ -194,6 +197,29 @@ func putObject(b *s3Bucket, r *request) (any, error) {
 		r.header.Set("X-Amz-Version-Id", v.ID)
 	}
 	return nil, nil
+}
+
+// precondition holds a conditional write's rules: If-None-Match takes * only,
+// and a write that expects an object fails otherwise where there is none
+// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
+func (b *s3Bucket) precondition(r *request) error {
+	match, none := r.http.Header.Get("If-Match"), r.http.Header.Get("If-None-Match")
+	there := b.latest(r.key)
+	if there != nil && there.Marker {
+		there = nil
+	}
+	failed := s3Error(http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+	switch {
+	case none != "" && none != "*" || none != "" && match != "":
+		return s3Error(http.StatusNotImplemented, "NotImplemented", "A header you provided implies functionality that is not implemented")
+	case none == "*" && there != nil:
+		return failed
+	case match != "" && there == nil:
+		return s3Error(http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
+	case match != "" && match != "*" && strings.Trim(match, `"`) != strings.Trim(there.ETag, `"`):
+		return failed
+	}
+	return nil
 }
 
 // headerTags reads the tags that a new object comes with.

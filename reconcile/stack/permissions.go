@@ -23,5 +23,9 @@ func Permissions(s *spec.Spec, purposes ...reconcile.Purpose) []reconcile.Permis
 	for _, r := range resources(&place{}, env, s, iam.Keys{GitHub: &sink.GitHub{}}, nil) {
 		n.List = append(n.List, r.Permissions()...)
 	}
+	if l := s.Lease; l.Bucket != "" {
+		n.On = []string{"arn:" + s.Partition + ":s3:::" + l.Bucket + "/" + l.Key}
+		n.Write("s3:GetObject", "s3:PutObject")
+	}
 	return slices.DeleteFunc(n.List, func(p reconcile.Permission) bool { return !slices.Contains(purposes, p.For) })
 }

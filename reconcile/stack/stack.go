@@ -17,6 +17,7 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecr"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/lease"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/logs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/s3"
 	"github.com/churn-reconcile/churn-reconcile/spec"
@@ -76,6 +77,11 @@ type Stack struct {
 	// Caller is the ARN of whose credentials the run has; "" where the spec names
 	// its account, and nobody had to ask.
 	Caller string
+
+	// Lease is the object that lets one run of the stack at a time write, and
+	// Claim what this run says to have it; zero where the spec asks for none.
+	Lease lease.Object
+	Claim lease.Claim
 
 	verify func() error
 	access func() (undecided []string, err error)
@@ -138,6 +144,10 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 		Account: st.Spec.Account, Region: st.Spec.Region, Partition: st.Spec.Partition,
 		Stack: st.Spec.Stack(), IgnoreTags: st.Spec.IgnoreTags,
 		Pause: s.o.Pause, Now: s.o.Now, AWSNow: s.clock.Now, Run: run,
+	}
+	if l := st.Spec.Lease; l.Bucket != "" {
+		st.Lease = lease.Object{API: at.s3, Bucket: l.Bucket, Key: l.Key}
+		st.Claim = lease.Claim{Stack: st.Spec.Stack(), Run: run, TTL: l.TTL, Now: s.o.Now}
 	}
 	keys.Files.Stack = owner(at.cfg, st.Spec)
 	st.Resources = resources(at, env, st.Spec, keys, look.Batch.snapshot(account, at, env.Partition))

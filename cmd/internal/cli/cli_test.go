@@ -20,6 +20,8 @@ import (
 	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/cli"
@@ -80,6 +82,7 @@ func TestHostileAnswer(t *testing.T) {
 // and no network but the loopback. Beside testscript's own commands there are:
 //
 //	exits CODE PROGRAM ARG...   run, and want this exit status
+//	put BUCKET KEY FILE         an object in that endpoint
 //	serve [OPERATION]           an AWS endpoint at $ENDPOINT, which holds back the calls of an operation
 //	held                        wait until the endpoint holds a call back
 //	release                     let held calls go on
@@ -126,6 +129,7 @@ func TestScripts(t *testing.T) {
 			"held":      held,
 			"release":   release,
 			"calls":     calls,
+			"put":       put,
 			"digest":    digest,
 			"start":     start,
 			"told":      told,
@@ -217,6 +221,16 @@ func calls(ts *testscript.TestScript, _ bool, _ []string) {
 		b.WriteString("\n")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("calls"), []byte(b.String()), 0o600))
+}
+
+// put writes a file into a bucket, as a key.
+func put(ts *testscript.TestScript, _ bool, args []string) {
+	api := s3.New(s3.Options{
+		Region: "eu-north-1", BaseEndpoint: &of(ts).endpoint.URL, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider("byhand", "byhand", ""),
+	})
+	_, err := api.PutObject(context.Background(), &s3.PutObjectInput{Bucket: &args[0], Key: &args[1], Body: strings.NewReader(ts.ReadFile(args[2]))})
+	ts.Check(err)
 }
 
 func digest(ts *testscript.TestScript, _ bool, args []string) {

@@ -44,7 +44,8 @@ type runFlags struct {
 	targets  []string
 	outputs  []string
 
-	shard string
+	leaseTimeout time.Duration
+	shard        string
 
 	failOnNewAccess bool
 }
@@ -83,6 +84,7 @@ func (f *runFlags) register(cmd *cobra.Command, env Env) {
 	cmd.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit with 2 where there were differences")
 	cmd.Flags().StringArrayVarP(&f.outputs, "output", "o", nil, "report as text, json or markdown (`FORMAT[=PATH]`; a PATH writes a file beside); repeatable")
 	completeFlag(cmd, "output", "text", "json", "markdown")
+	registerLease(cmd, &f.leaseTimeout)
 	f.permit.register(cmd)
 	f.aws.register(cmd, env)
 	f.log.register(cmd)
@@ -129,8 +131,8 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 	}
 	defer process.end()
 	r := &runner{
-		env: env, process: process, progress: progress, permit: f.permit, which: which,
-		failOnNewAccess: f.failOnNewAccess, ask: f.aws.sandbox == "", command: again(command, f.permit.given),
+		env: env, process: process, progress: progress, told: progress, permit: f.permit, which: which,
+		leaseTimeout: f.leaseTimeout, failOnNewAccess: f.failOnNewAccess, ask: f.aws.sandbox == "", command: again(command, f.permit.given),
 	}
 	report, refused := r.reconcile(process.ctx, file, f.dryRun, approval, progress)
 	if report == nil {
@@ -150,11 +152,13 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 type runner struct {
 	env      Env
 	process  *process
-	progress *view.Progress
+	progress *view.Progress // nil: none is shown, and nobody is asked
+	told     io.Writer      // what is to be known at once
 	permit   permitFlags
 	which    stack.Look
 	command  string // makes the same plan once more
 
+	leaseTimeout    time.Duration
 	failOnNewAccess bool
 	ask             bool // before a first run, where somebody is there to be asked
 	asking          sync.Mutex
@@ -165,7 +169,8 @@ type runner struct {
 func (r *runner) reconcile(ctx context.Context, file *spec.File, dryRun bool, approval *reconcile.Approval, observer reconcile.Observer) (*reconcile.Report, error) {
 	start := r.env.Now()
 	var calls atomic.Int64
-	ctx = awsx.Counted(ctx, &calls)
+	ctx, end := context.WithCancel(awsx.Counted(ctx, &calls))
+	defer end()
 	st, err := r.process.open(ctx, file, r.which)
 	if err != nil {
 		return nil, err
@@ -174,6 +179,13 @@ func (r *runner) reconcile(ctx context.Context, file *spec.File, dryRun bool, ap
 		if err := approval.Covers(st.Scope()); err != nil {
 			return nil, err
 		}
+	}
+	if !dryRun && st.Lease.Bucket != "" {
+		var release func()
+		if ctx, release, err = r.lease(ctx, st); err != nil {
+			return nil, err
+		}
+		defer release()
 	}
 	look := reconcile.Look(ctx, st.Resources, reconcile.Options{
 		Stop: r.process.stop, Observer: observer, Pause: r.env.Pause,
@@ -300,10 +312,9 @@ func start(ctx context.Context, env Env, f awsFlags, log *slog.Logger, account s
 
 // open makes ready one look at a stack. An interrupt cuts it short.
 func (p *process) open(ctx context.Context, file *spec.File, which stack.Look) (*stack.Stack, error) {
-	// Who is calling may be told after open is through, so that this ends with
-	// the process.
+	// Who is calling may be told after open is through.
 	stopped, done := reconcile.UntilStopped(ctx, p.stop)
-	context.AfterFunc(p.ctx, done)
+	context.AfterFunc(ctx, done)
 	st, err := p.session.Open(stopped, file, which)
 	if err != nil {
 		return nil, p.explain(err)

@@ -38,6 +38,7 @@ type watchFlags struct {
 	dryRun  bool
 	shard   string
 
+	leaseTimeout    time.Duration
 	failOnNewAccess bool
 }
 
@@ -66,6 +67,7 @@ SIGTERM ends it after the calls in flight.`,
 	flags.BoolVar(&f.dryRun, "dry-run", false, "look, write nothing")
 	flags.BoolVar(&f.failOnNewAccess, "fail-on-new-access", false, "write nothing where a policy would allow more than the live one")
 	flags.StringVar(&f.shard, "shard", "", "only every Nth of several specs, from the Kth on, as `K/N`; N alone takes K from JOB_COMPLETION_INDEX")
+	registerLease(cmd, &f.leaseTimeout)
 	f.permit.registerLimits(cmd)
 	f.aws.register(cmd, env)
 	f.log.register(cmd)
@@ -264,7 +266,7 @@ func (w *watcher) round(ctx context.Context, file *spec.File, mode watch.Mode, s
 	ctx, cancel := w.f.aws.limit(ctx)
 	defer cancel()
 	r := &runner{
-		env: w.env, permit: w.f.permit, failOnNewAccess: w.f.failOnNewAccess,
+		env: w.env, told: w.env.Stderr, permit: w.f.permit, leaseTimeout: w.f.leaseTimeout, failOnNewAccess: w.f.failOnNewAccess,
 		process: &process{session: w.process.session, ctx: ctx, stop: stop},
 	}
 	return r.reconcile(ctx, file, mode == watch.Look, nil, nil)
