@@ -131,9 +131,9 @@ func (r *refer) connect() {
 			}
 		}
 		walkNames(r.by[id], named)
-		for _, group := range logGroups(r.by[id]) {
-			if r.by[group] != nil && referable(group.Name) {
-				r.join(id, group)
+		for _, to := range byName(r.by[id]) {
+			if r.by[to] != nil && referable(to.Name) {
+				r.join(id, to)
 			}
 		}
 	}
@@ -232,17 +232,23 @@ func walkNames(res Resource, visit func(field string, kind Kind, text string)) {
 	}
 }
 
-// logGroups are what a task definition's containers log to.
-func logGroups(res Resource) []ID {
-	var groups []ID
-	if definition, ok := res.(ECSTaskDefinition); ok {
-		for _, c := range definition.ContainerDefinitions {
+// byName are what AWS itself names by its name: what a task definition's
+// containers log to, and the groups that a user is in.
+func byName(res Resource) []ID {
+	var ids []ID
+	switch r := res.(type) {
+	case ECSTaskDefinition:
+		for _, c := range r.ContainerDefinitions {
 			if c.LogConfiguration != nil {
-				groups = append(groups, ID{LogGroup, c.LogConfiguration.Options["awslogs-group"]})
+				ids = append(ids, ID{LogGroup, c.LogConfiguration.Options["awslogs-group"]})
 			}
 		}
+	case IAMUser:
+		for _, name := range r.Groups {
+			ids = append(ids, ID{Group, name})
+		}
 	}
-	return groups
+	return ids
 }
 
 // indirect is a resource as a value: a bound spec has pointers.

@@ -39,16 +39,20 @@ func loaded(t testing.TB, text []byte) *Spec {
 	return s
 }
 
-// trees are the resources of a spec as trees, by address. The order of attached
-// policies means nothing.
+// treeOf is a resource as a tree. The order of attached policies means nothing.
+func treeOf(r Resource) map[string]any {
+	tree := Tree(indirect(r))
+	if policies, ok := tree["policies"].([]any); ok {
+		slices.SortFunc(policies, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+	}
+	return tree
+}
+
+// trees are the resources of a spec as trees, by address.
 func trees(s *Spec) map[string]any {
 	all := map[string]any{}
 	for _, r := range s.Resources() {
-		tree := Tree(indirect(r))
-		if policies, ok := tree["policies"].([]any); ok {
-			slices.SortFunc(policies, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
-		}
-		all[r.ID().String()] = tree
+		all[r.ID().String()] = treeOf(r)
 	}
 	return all
 }
@@ -144,7 +148,7 @@ func meant(t *testing.T, d Draft) {
 	got := trees(loaded(t, text))
 	for _, r := range d.Resources {
 		id := r.ID().String()
-		want, have := Tree(r), got[id].(map[string]any)
+		want, have := treeOf(r), got[id].(map[string]any)
 		if diff := cmp.Diff(want, have, cmp.Transformer("document", func(d Document) (v any) {
 			if err := json.Unmarshal(d, &v); err != nil {
 				return string(d)
