@@ -50,6 +50,9 @@ func child(path string) int {
 		return 1
 	}
 	a := &account{url: os.Getenv(childURLVar), clock: &clock{now: now}}
+	if os.Getenv(childWatchVar) != "" {
+		return a.watchAsChild(path)
+	}
 	if err := a.apply(path, githubOf(os.Getenv(githubURLVar), os.Getenv(githubTokenVar))).failure(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
