@@ -112,44 +112,55 @@ func (d *declared[S, F]) Plan(ctx context.Context) (Plan, error) {
 // Between lists the steps from what AWS has to what the spec wants. It asks
 // nobody and changes nothing.
 func Between[S spec.Resource, F any](kind Kind[S, F], env Env, live Live[S, F], want S) ([]Step, error) {
-	tags := env.Tags(want.Common().Tags)
+	tags, declared := env.Tags(want.Common().Tags), want
 	tags.FoldCase = want.ID().Kind.FoldsTags()
 	want, err := kind.Complete(live, spec.Overlay(live.Is, want))
 	if err != nil {
 		return nil, err
 	}
-	changes, err := compareNormal(kind, live.Is, want)
+	before, after, err := normal(kind, live.Is, want)
 	if err != nil {
 		return nil, err
-	}
-	changes.Tags, err = tags.Changes(live.Is.Common().Tags)
-	owned, foreign := errors.AsType[*OwnedError](err)
-	if _, shared := kind.(Sharer); foreign && shared {
-		changes.Owner = owned.Owner
-	} else if err != nil {
-		return nil, err
-	}
-	return kind.Diff(live, want, changes)
-}
-
-// compareNormal compares two values field by field.
-func compareNormal[S spec.Resource, F any](kind Kind[S, F], live, want S) (Changes, error) {
-	before, err := kind.Normal(live)
-	if err != nil {
-		return Changes{}, fmt.Errorf("in aws: %w", err)
-	}
-	after, err := kind.Normal(want)
-	if err != nil {
-		return Changes{}, err
 	}
 	changes := Changes{fields: map[string][]Diff{}}
-	before, after = Given(before), Given(after)
 	for _, name := range sortedKeys(before, after) {
 		if lines := Compare(name, before[name], after[name]); len(lines) > 0 {
 			changes.fields[name] = lines
 		}
 	}
-	return changes, nil
+	carried := live.Is.Common().Tags
+	changes.Tags, err = tags.Changes(carried)
+	owned, foreign := errors.AsType[*OwnedError](err)
+	_, shared := kind.(Sharer)
+	switch {
+	case foreign && shared:
+		changes.Owner = owned.Owner
+	case err != nil:
+		return nil, err
+	case len(changes.fields)+len(changes.Tags.Lines) > 0:
+		tags.compare(carried, before, after)
+		changes.Tags = tags.recorded(changes.Tags, carried, appliedValue(managed(declared, after)))
+		readFingerprints(carried[Applied]).attribute(changes, before, after)
+	}
+	steps, err := kind.Diff(live, want, changes)
+	if err != nil || !slices.ContainsFunc(steps, func(s Step) bool { return len(s.Diffs) > 0 }) {
+		return nil, err // to record what was applied is nothing to do by itself
+	}
+	return steps, nil
+}
+
+// normal is two values in the form in which they are compared, but for their
+// tags.
+func normal[S spec.Resource, F any](kind Kind[S, F], live, want S) (before, after map[string]any, err error) {
+	if before, err = kind.Normal(live); err != nil {
+		return nil, nil, fmt.Errorf("in aws: %w", err)
+	}
+	if after, err = kind.Normal(want); err != nil {
+		return nil, nil, err
+	}
+	delete(before, "tags")
+	delete(after, "tags")
+	return Given(before), Given(after), nil
 }
 
 // Given is a tree without the fields that are empty: an empty list of the spec
@@ -194,8 +205,7 @@ func (c Changes) Of(fields ...string) []Diff {
 func (c Changes) Under(path string) []Diff {
 	field, _, _ := strings.Cut(path, "[")
 	return slices.DeleteFunc(slices.Clone(c.fields[field]), func(d Diff) bool {
-		rest, ok := strings.CutPrefix(d.Path, path)
-		return !ok || rest != "" && rest[0] != '.' && rest[0] != '['
+		return !within(d.Path, path)
 	})
 }
 
@@ -212,23 +222,31 @@ type Steps struct {
 // the resource's address. What more there is to say of the step can be said of
 // the answer, which counts for nothing where there was no step.
 func (s *Steps) Add(call, does string, lines []Diff, do func(context.Context) error) *Step {
-	step := Step{Call: call, Does: does + " " + s.For.String(), Diffs: lines, Do: do}
 	if len(lines) == 0 {
-		return &step
+		return &Step{}
 	}
-	s.List = append(s.List, step)
+	s.List = append(s.List, Step{Call: call, Does: does + " " + s.For.String(), Diffs: lines, Do: do})
 	return &s.List[len(s.List)-1]
+}
+
+// Put appends the step that writes tags, with the record of what was applied.
+// Where that is all, there are no lines for it.
+func (s *Steps) Put(c TagChanges, call string, lines []Diff, do func(context.Context) error) {
+	if len(c.Put)+len(lines) > 0 {
+		s.List = append(s.List, Step{Call: call, Does: "tag " + s.For.String(), Diffs: lines, Do: do})
+	}
 }
 
 // Tag appends the steps that write tags and take tags away. New tags come
 // before old ones go, so that a policy that looks at a tag which is replaced by
 // another finds one of them at any time. Where there is no room for both, what
-// goes is first: otherwise every run would meet AWS's limit.
+// goes is first: otherwise every run would meet AWS's limit. They are the last
+// steps, since they record what was applied.
 func (s *Steps) Tag(c TagChanges, tag string, put func(context.Context) error, untag string, remove func(context.Context) error) {
 	if c.Full {
 		s.Add(untag, "untag", c.Takes, remove)
 	}
-	s.Add(tag, "tag", c.Sets, put)
+	s.Put(c, tag, c.Sets, put)
 	if !c.Full {
 		s.Add(untag, "untag", c.Takes, remove)
 	}

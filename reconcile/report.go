@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	"github.com/churn-reconcile/churn-reconcile/spec"
@@ -46,6 +47,11 @@ type Result struct {
 	Access []string // what access comes and goes; see [Granter]
 	Notes  []string // e.g. an adopted key's secret was not delivered here
 	Err    error    // why it failed, was skipped or held, or could not be confirmed
+}
+
+// Drifted says that AWS was no longer as it was last applied.
+func (r Result) Drifted() bool {
+	return slices.ContainsFunc(r.Diffs, func(d Diff) bool { return d.Cause.Drifted() })
 }
 
 // A Report is what a run says as a whole. Results and outputs are sorted, so
@@ -118,6 +124,17 @@ func (r *Report) Summary() Summary {
 		}
 	}
 	return s
+}
+
+// Drifted counts the updates of what AWS no longer has as it was applied.
+func (r *Report) Drifted() int {
+	var n int
+	for _, res := range r.Results {
+		if res.Action == Update && (res.Status == Planned || res.Status == Done) && res.Drifted() {
+			n++
+		}
+	}
+	return n
 }
 
 // InSync says whether AWS matches the spec now in what was looked at: nothing

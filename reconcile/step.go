@@ -14,6 +14,7 @@ type Diff struct {
 	Path   string
 	Before any
 	After  any
+	Cause  Cause // whose change it is
 }
 
 // A Step is a piece of the difference together with the one API call that

@@ -53,6 +53,10 @@ type TagChanges struct {
 	Takes  []Diff
 	Lines  []Diff // both, sorted by key
 
+	// Whole are all tags that the resource should carry in the end, for calls
+	// that take nothing less. A kind's Diff is told of them.
+	Whole map[string]string
+
 	// Full says that the resource has no room for what is set before what goes
 	// is gone.
 	Full bool
@@ -96,14 +100,43 @@ func (t Tags) Changes(live map[string]string) (TagChanges, error) {
 		}
 		c.Lines = append(c.Lines, d)
 	}
-	carried := len(c.Put)
+	c.Full = t.carried(live, c.Put) > maxTags
+	return c, nil
+}
+
+// carried counts the tags of a resource once some are put over those that it has.
+func (t Tags) carried(live, put map[string]string) int {
+	n := len(put)
 	for key := range live {
-		if _, written := c.Put[key]; !written && !ofAWS(key) && !(t.FoldCase && folds(c.Put, key)) {
-			carried++
+		if _, written := put[key]; !written && !ofAWS(key) && !(t.FoldCase && folds(put, key)) {
+			n++
 		}
 	}
-	c.Full = carried > maxTags
-	return c, nil
+	return n
+}
+
+// recorded are changes with the tag that says what was applied, unless live has
+// it already or the resource has no room for it and one more: an access key may
+// want one on its user. It has no line: it is nothing to be done by itself.
+func (t Tags) recorded(c TagChanges, live map[string]string, applied string) TagChanges {
+	c.Whole = t.Whole(live)
+	was, has := live[Applied]
+	if applied == "" || applied == was {
+		return c
+	}
+	n := t.carried(live, c.Put)
+	if !has {
+		if n++; n-len(c.Remove) >= maxTags {
+			return c
+		}
+		c.Full = n > maxTags
+	}
+	c.Put = maps.Clone(c.Put)
+	if c.Put == nil {
+		c.Put = map[string]string{}
+	}
+	c.Put[Applied], c.Whole[Applied] = applied, applied
+	return c
 }
 
 // folds says whether a key is one of tags in any case.
@@ -140,6 +173,31 @@ func (t Tags) Whole(live map[string]string) map[string]string {
 		}
 	}
 	return whole
+}
+
+// compare adds the tags to the fields that differences are found in: those that
+// AWS has of them, and those that the spec wants. The product's own are fields
+// of their own.
+func (t Tags) compare(live map[string]string, before, after map[string]any) {
+	had, wants := map[string]any{}, map[string]any{}
+	want := t.Create()
+	for _, key := range sortedKeys(live, want) {
+		is, has := live[key]
+		value, wanted := want[key]
+		switch own := strings.HasPrefix(key, OwnPrefix); {
+		case own && wanted && has:
+			before[join("tags", key)], after[join("tags", key)] = is, value
+		case own && wanted:
+			after[join("tags", key)] = value
+		case wanted && has:
+			had[key], wants[key] = is, value
+		case wanted:
+			wants[key] = value
+		case t.Want != nil && !t.keeps(key):
+			had[key] = is
+		}
+	}
+	before["tags"], after["tags"] = had, wants
 }
 
 // keeps says whether a key that the spec does not give stays all the same.

@@ -52,6 +52,9 @@ func Set[T ~string](texts []T) Keyed {
 type Leaf interface {
 	// Value is the part as a plain tree, for a line that shows all of it.
 	Value() any
+	// Canonical is the part as a tree that every part of the same meaning
+	// shares.
+	Canonical() any
 	// Lines lists where after, of the same type, differs, under path. They
 	// keep their order.
 	Lines(path string, after Leaf) []Diff

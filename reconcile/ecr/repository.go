@@ -234,22 +234,13 @@ func (r *Repositories) Diff(live Live, want spec.ECRRepository, c reconcile.Chan
 	if !live.Exists {
 		lines := append(c.Of("name"), mutability...)
 		lines = append(lines, c.Of("scanOnPush", "encryption")...)
-		steps.Add("ecr:CreateRepository", "create", append(lines, c.Tags.Lines...), do(r.create))
+		steps.Add("ecr:CreateRepository", "create", append(lines, c.Tags.Lines...), func(ctx context.Context) error { return r.create(ctx, want, c.Tags.Put) })
 	} else {
 		if err := immutable(c.Of("encryption")); err != nil {
 			return nil, err
 		}
 		steps.Add("ecr:PutImageTagMutability", "set the tag mutability of", mutability, do(r.putMutability))
 		steps.Add("ecr:PutImageScanningConfiguration", "set the scanning of", c.Of("scanOnPush"), do(r.putScanning))
-		steps.Tag(c.Tags,
-			"ecr:TagResource", func(ctx context.Context) error {
-				_, err := r.api.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: r.env.ARN(want.ID(), ""), Tags: tagList(c.Tags.Put)})
-				return err
-			},
-			"ecr:UntagResource", func(ctx context.Context) error {
-				_, err := r.api.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: r.env.ARN(want.ID(), ""), TagKeys: c.Tags.Remove})
-				return err
-			})
 	}
 	if want.LifecyclePolicy.Empty() {
 		steps.Add("ecr:DeleteLifecyclePolicy", "remove the lifecycle policy of", c.Of("lifecyclePolicy"), do(r.deleteLifecycle))
@@ -260,6 +251,17 @@ func (r *Repositories) Diff(live Live, want spec.ECRRepository, c reconcile.Chan
 		steps.Add("ecr:DeleteRepositoryPolicy", "remove the policy of", c.Of("policy"), do(r.deletePolicy))
 	} else {
 		steps.Add("ecr:SetRepositoryPolicy", "set the policy of", c.Of("policy"), do(r.setPolicy))
+	}
+	if live.Exists {
+		steps.Tag(c.Tags,
+			"ecr:TagResource", func(ctx context.Context) error {
+				_, err := r.api.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: r.env.ARN(want.ID(), ""), Tags: tagList(c.Tags.Put)})
+				return err
+			},
+			"ecr:UntagResource", func(ctx context.Context) error {
+				_, err := r.api.UntagResource(ctx, &ecr.UntagResourceInput{ResourceArn: r.env.ARN(want.ID(), ""), TagKeys: c.Tags.Remove})
+				return err
+			})
 	}
 	return steps.List, nil
 }
@@ -330,12 +332,12 @@ func text(v any) any {
 	return v
 }
 
-func (r *Repositories) create(ctx context.Context, want spec.ECRRepository) error {
+func (r *Repositories) create(ctx context.Context, want spec.ECRRepository, tags map[string]string) error {
 	in := &ecr.CreateRepositoryInput{
 		RegistryId:         &r.env.Account,
 		RepositoryName:     &want.Name,
 		ImageTagMutability: types.ImageTagMutability(want.ImageTagMutability), ImageTagMutabilityExclusionFilters: want.ImageTagMutabilityExclusionFilters,
-		Tags: tagList(r.env.Tags(want.Tags).Create()),
+		Tags: tagList(tags),
 	}
 	if want.ScanOnPush != nil {
 		in.ImageScanningConfiguration = &types.ImageScanningConfiguration{ScanOnPush: *want.ScanOnPush}

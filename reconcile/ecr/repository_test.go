@@ -62,10 +62,14 @@ func paths(steps []reconcile.Step) []string {
 	return all
 }
 
+// calls are those that mend a line. The one that records what was applied has
+// none.
 func calls(steps []reconcile.Step) []string {
 	var all []string
 	for _, s := range steps {
-		all = append(all, s.Call)
+		if len(s.Diffs) > 0 {
+			all = append(all, s.Call)
+		}
 	}
 	return all
 }

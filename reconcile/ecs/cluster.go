@@ -178,7 +178,7 @@ func (c *Clusters) Diff(live liveCluster, want spec.ECSCluster, changes reconcil
 	capacity := changes.Of("capacityProviders", "defaultCapacityProviderStrategy")
 	if !live.Exists {
 		lines := append(changes.Of("name", "settings", "configuration"), capacity...)
-		steps.Add("ecs:CreateCluster", "create", append(lines, changes.Tags.Lines...), do(c.create))
+		steps.Add("ecs:CreateCluster", "create", append(lines, changes.Tags.Lines...), func(ctx context.Context) error { return c.create(ctx, want, changes.Tags.Put) })
 		return steps.List, nil
 	}
 	// PROVISIONING passes by itself and is not among them: a cluster just
@@ -189,15 +189,6 @@ func (c *Clusters) Diff(live liveCluster, want spec.ECSCluster, changes reconcil
 	case "FAILED":
 		return nil, errors.New("the cluster's status is FAILED: ECS could not create what its capacity providers need; its attachments in the AWS console say why")
 	}
-	steps.Tag(changes.Tags,
-		"ecs:TagResource", func(ctx context.Context) error {
-			_, err := c.api.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: c.env.ARN(want.ID(), ""), Tags: tagList(changes.Tags.Put)})
-			return err
-		},
-		"ecs:UntagResource", func(ctx context.Context) error {
-			_, err := c.api.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: c.env.ARN(want.ID(), ""), TagKeys: changes.Tags.Remove})
-			return err
-		})
 	// Only what differs is sent: somebody may be changing the rest.
 	update := want
 	if len(changes.Of("settings")) == 0 {
@@ -210,6 +201,15 @@ func (c *Clusters) Diff(live liveCluster, want spec.ECSCluster, changes reconcil
 		return c.update(ctx, update)
 	})
 	steps.Add("ecs:PutClusterCapacityProviders", "set the capacity providers of", capacity, do(c.putCapacity))
+	steps.Tag(changes.Tags,
+		"ecs:TagResource", func(ctx context.Context) error {
+			_, err := c.api.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: c.env.ARN(want.ID(), ""), Tags: tagList(changes.Tags.Put)})
+			return err
+		},
+		"ecs:UntagResource", func(ctx context.Context) error {
+			_, err := c.api.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: c.env.ARN(want.ID(), ""), TagKeys: changes.Tags.Remove})
+			return err
+		})
 	return steps.List, nil
 }
 
@@ -239,7 +239,7 @@ func (c *Clusters) Permissions(want spec.ECSCluster) []reconcile.Permission {
 // service-linked role then, and cannot assume it at once.
 const linkedRoleBudget = 2 * time.Minute
 
-func (c *Clusters) create(ctx context.Context, want spec.ECSCluster) error {
+func (c *Clusters) create(ctx context.Context, want spec.ECSCluster, tags map[string]string) error {
 	passing := func(err error) bool {
 		_, invalid := errors.AsType[*types.InvalidParameterException](err)
 		return invalid && awsx.Mentions(err, "service linked role")
@@ -251,7 +251,7 @@ func (c *Clusters) create(ctx context.Context, want spec.ECSCluster) error {
 			Configuration:                   want.Configuration,
 			CapacityProviders:               orAbsent(want.CapacityProviders),
 			DefaultCapacityProviderStrategy: orAbsent(want.DefaultCapacityProviderStrategy),
-			Tags:                            tagList(c.env.Tags(want.Tags).Create()),
+			Tags:                            tagList(tags),
 		})
 		return err
 	})

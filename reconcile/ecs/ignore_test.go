@@ -152,7 +152,7 @@ func TestRegistrationIsWhole(t *testing.T) {
 	rec := &recorder{}
 	kind := TaskDefinitions{rec, environment()}
 	live := kind.live(revision)
-	if err := kind.register(t.Context(), live, live.Is); err != nil {
+	if err := kind.register(t.Context(), live, live.Is, map[string]string{"a": "b"}); err != nil {
 		t.Fatal(err)
 	}
 	in := reflect.ValueOf(*rec.in)

@@ -213,7 +213,7 @@ func (t TaskDefinitions) Diff(live liveTaskDefinition, want spec.ECSTaskDefiniti
 	}
 	if len(lines) > 0 {
 		steps.Add("ecs:RegisterTaskDefinition", "register a revision of", append(lines, c.Tags.Lines...), func(ctx context.Context) error {
-			return t.register(ctx, live, want)
+			return t.register(ctx, live, want, c.Tags.Whole)
 		}).Once = true
 		return steps.List, nil
 	}
@@ -255,7 +255,7 @@ func (t TaskDefinitions) Permissions(want spec.ECSTaskDefinition) []reconcile.Pe
 // not know yet, and registrations of the family by somebody else.
 const registerBudget = 30 * time.Second
 
-func (t TaskDefinitions) register(ctx context.Context, live liveTaskDefinition, want spec.ECSTaskDefinition) error {
+func (t TaskDefinitions) register(ctx context.Context, live liveTaskDefinition, want spec.ECSTaskDefinition, tags map[string]string) error {
 	in := &ecs.RegisterTaskDefinitionInput{
 		Family: &want.Family, NetworkMode: types.NetworkMode(want.NetworkMode), PidMode: types.PidMode(want.PIDMode),
 		RequiresCompatibilities: orAbsent(want.RequiresCompatibilities),
@@ -267,7 +267,7 @@ func (t TaskDefinitions) register(ctx context.Context, live liveTaskDefinition, 
 		IpcMode: live.Facts.IPCMode,
 		//lint:ignore SA1019 deprecated, and still what an old revision may have
 		InferenceAccelerators: live.Facts.InferenceAccelerators,
-		Tags:                  tagList(t.Env.Tags(want.Tags).Whole(live.Is.Tags)),
+		Tags:                  tagList(tags),
 	}
 	// Only a role of this spec can be so young. For any other, a refusal is
 	// a refusal.

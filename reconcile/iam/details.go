@@ -209,7 +209,7 @@ func (d *details) policies(ctx context.Context, arns []string) (map[string]liveP
 		wants[policyARN(d.env, p)] = p
 	}
 	found := make(map[string]*livePolicy, len(arns))
-	var doubtful []string
+	var doubtful, changing []string
 	for _, arn := range arns {
 		detail, ok := page.policies[arn]
 		if !ok {
@@ -222,12 +222,17 @@ func (d *details) policies(ctx context.Context, arns []string) (map[string]liveP
 		found[arn] = live
 		if !d.tagged(wants[arn], live) {
 			doubtful = append(doubtful, arn)
+		} else if same, err := policy.Equal(live.Is.Document, wants[arn].Document); err != nil || !same {
+			changing = append(changing, arn) // what was last applied may not be indexed yet
 		}
 	}
 	if tags == nil {
 		err = d.ask(ctx, found, doubtful)
 	} else {
 		err = d.verify(ctx, found, wants, doubtful)
+	}
+	if err == nil {
+		err = d.ask(ctx, found, changing)
 	}
 	answers := make(map[string]livePolicy, len(found))
 	for arn, live := range found {

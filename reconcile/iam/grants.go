@@ -200,17 +200,19 @@ func grant(steps *reconcile.Steps, env reconcile.Env, needs []spec.ID, isNew boo
 		steps.Add("iam:Put"+calls.kind+"Policy", "write inline policy "+name+" of", c.Under("inlinePolicies["+name+"]"),
 			do(func(ctx context.Context) error { return calls.putInline(ctx, name, string(want.inline[name])) }))
 	}
-	line := func(arn string) reconcile.Diff { return reconcile.Diff{Path: "policies[" + lastSegment(arn) + "]"} }
+	attached := func(arn string) []reconcile.Diff {
+		lines := c.Under("policies[" + arn + "]")
+		for i := range lines {
+			lines[i].Path = "policies[" + lastSegment(arn) + "]"
+		}
+		return lines
+	}
 	detach := func(arn string) {
-		d := line(arn)
-		d.Before = arn
-		steps.Add("iam:Detach"+calls.kind+"Policy", "detach policy "+lastSegment(arn)+" from", []reconcile.Diff{d},
+		steps.Add("iam:Detach"+calls.kind+"Policy", "detach policy "+lastSegment(arn)+" from", attached(arn),
 			func(ctx context.Context) error { return gone(calls.detach(ctx, arn)) })
 	}
 	surplus := fill(live.attached, want.attached, max(sureAttachments, len(live.attached)), func(arn string) {
-		d := line(arn)
-		d.After = arn
-		steps.Add("iam:Attach"+calls.kind+"Policy", "attach policy "+lastSegment(arn)+" to", []reconcile.Diff{d},
+		steps.Add("iam:Attach"+calls.kind+"Policy", "attach policy "+lastSegment(arn)+" to", attached(arn),
 			func(ctx context.Context) error { return attach(ctx, env, arn, ours(arn), calls.attach) })
 	}, detach)
 	leave := func(group string) {

@@ -101,7 +101,7 @@ func (p OIDCProviders) Diff(live liveOIDCProvider, want spec.IAMOIDCProvider, c 
 			lines = append(lines, c.Under("clientIDList["+id+"]")...)
 		}
 		steps.Add("iam:CreateOpenIDConnectProvider", "create", append(append(lines, c.Of("thumbprintList")...), c.Tags.Lines...),
-			func(ctx context.Context) error { return p.create(ctx, want) })
+			func(ctx context.Context) error { return p.create(ctx, want, c.Tags.Put) })
 		return steps.List, nil
 	}
 	for _, id := range want.ClientIDList {
@@ -152,14 +152,14 @@ func (p OIDCProviders) Permissions(want spec.IAMOIDCProvider) []reconcile.Permis
 	return n.List
 }
 
-func (p OIDCProviders) create(ctx context.Context, want spec.IAMOIDCProvider) error {
+func (p OIDCProviders) create(ctx context.Context, want spec.IAMOIDCProvider, tags map[string]string) error {
 	_, err := p.api.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{
 		Url:          aws.String("https://" + want.URL),
 		ClientIDList: want.ClientIDList,
 		// Without thumbprints IAM trusts the provider's certificate authority,
 		// or fetches the thumbprint itself.
 		ThumbprintList: want.ThumbprintList,
-		Tags:           tagList(p.env.Tags(want.Tags).Create()),
+		Tags:           tagList(tags),
 	})
 	return err
 }

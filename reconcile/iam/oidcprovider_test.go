@@ -94,7 +94,9 @@ func (a *providerAccount) state(t *testing.T) providerState {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return providerState{slices.Sorted(slices.Values(out.ClientIDList)), slices.Sorted(slices.Values(out.ThumbprintList)), tagMap(out.Tags)}
+	tags := tagMap(out.Tags)
+	delete(tags, reconcile.Applied)
+	return providerState{slices.Sorted(slices.Values(out.ClientIDList)), slices.Sorted(slices.Values(out.ThumbprintList)), tags}
 }
 
 func TestOIDCProvider(t *testing.T) {
@@ -146,7 +148,7 @@ func TestOIDCProvider(t *testing.T) {
 			name:   "a client id added, one too many taken away",
 			stands: func(t *testing.T, a *providerAccount) { a.create(t, []string{other}, []string{print1}, ours()) },
 			want:   spec.IAMOIDCProvider{ClientIDList: []string{sts}},
-			action: reconcile.Update, writes: []string{"AddClientIDToOpenIDConnectProvider", "RemoveClientIDFromOpenIDConnectProvider"},
+			action: reconcile.Update, writes: []string{"AddClientIDToOpenIDConnectProvider", "RemoveClientIDFromOpenIDConnectProvider", "TagOpenIDConnectProvider"},
 			diffs: []string{"clientIDList[sts.amazonaws.com]", "clientIDList[another.audience]"},
 			after: providerState{[]string{sts}, []string{print1}, ours()},
 		},
@@ -154,7 +156,7 @@ func TestOIDCProvider(t *testing.T) {
 			name:   "thumbprints set",
 			stands: func(t *testing.T, a *providerAccount) { a.create(t, []string{sts}, []string{print1}, ours()) },
 			want:   spec.IAMOIDCProvider{ClientIDList: []string{sts}, ThumbprintList: []string{print2}},
-			action: reconcile.Update, writes: []string{"UpdateOpenIDConnectProviderThumbprint"},
+			action: reconcile.Update, writes: []string{"UpdateOpenIDConnectProviderThumbprint", "TagOpenIDConnectProvider"},
 			diffs: []string{"thumbprintList." + print2, "thumbprintList." + print1},
 			after: providerState{[]string{sts}, []string{print2}, ours()},
 		},

@@ -178,7 +178,7 @@ func (p Policies) Diff(live livePolicy, want spec.IAMPolicy, c reconcile.Changes
 	arn := aws.String(policyARN(p.env, want))
 	if !live.Exists {
 		steps.Add("iam:CreatePolicy", "create", append(c.Of("name", "path", "description", "document"), c.Tags.Lines...),
-			func(ctx context.Context) error { return p.create(ctx, want) })
+			func(ctx context.Context) error { return p.create(ctx, want, c.Tags.Put) })
 		return steps.List, nil
 	}
 	// The account's pages do not tell the description.
@@ -246,12 +246,12 @@ func matching(others []types.PolicyVersion, want spec.Document) string {
 	return ""
 }
 
-func (p Policies) create(ctx context.Context, want spec.IAMPolicy) error {
+func (p Policies) create(ctx context.Context, want spec.IAMPolicy, tags map[string]string) error {
 	in := &iam.CreatePolicyInput{
 		PolicyName:     &want.Name,
 		PolicyDocument: aws.String(string(want.Document)),
 		Description:    want.Description,
-		Tags:           tagList(p.env.Tags(want.Tags).Create()),
+		Tags:           tagList(tags),
 	}
 	if want.Path != "" {
 		in.Path = &want.Path

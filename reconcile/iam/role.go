@@ -141,7 +141,7 @@ func (r Roles) Diff(live liveRole, want spec.IAMRole, c reconcile.Changes) ([]re
 	steps := reconcile.Steps{For: want.ID()}
 	if !live.Exists {
 		lines := c.Of("name", "description", "maxSessionDuration", "permissionsBoundary", "path", "assumeRolePolicy")
-		steps.Add("iam:CreateRole", "create", append(lines, c.Tags.Lines...), func(ctx context.Context) error { return r.create(ctx, want) })
+		steps.Add("iam:CreateRole", "create", append(lines, c.Tags.Lines...), func(ctx context.Context) error { return r.create(ctx, want, c.Tags.Put) })
 	} else {
 		if len(c.Of("path")) > 0 {
 			return nil, immutablePath(live.Is.Path, want.Path)
@@ -154,6 +154,9 @@ func (r Roles) Diff(live liveRole, want spec.IAMRole, c reconcile.Changes) ([]re
 			})
 			return err
 		})
+	}
+	grant(&steps, r.env, want.Needs, !live.Exists, roleGrants(live.Is), roleGrants(want), c, r.grantCalls(want.Name))
+	if live.Exists {
 		steps.Tag(c.Tags,
 			"iam:TagRole", func(ctx context.Context) error {
 				_, err := r.api.TagRole(ctx, &iam.TagRoleInput{RoleName: &want.Name, Tags: tagList(c.Tags.Put)})
@@ -164,7 +167,6 @@ func (r Roles) Diff(live liveRole, want spec.IAMRole, c reconcile.Changes) ([]re
 				return err
 			})
 	}
-	grant(&steps, r.env, want.Needs, !live.Exists, roleGrants(live.Is), roleGrants(want), c, r.grantCalls(want.Name))
 	return steps.List, nil
 }
 
@@ -194,13 +196,13 @@ func trustPassing(err error, needs []spec.ID) bool {
 	return ours && strings.HasPrefix(awsx.Code(err), "MalformedPolicyDocument") && awsx.Mentions(err, "invalid principal")
 }
 
-func (r Roles) create(ctx context.Context, want spec.IAMRole) error {
+func (r Roles) create(ctx context.Context, want spec.IAMRole, tags map[string]string) error {
 	in := &iam.CreateRoleInput{
 		RoleName:                 &want.Name,
 		Description:              want.Description,
 		AssumeRolePolicyDocument: aws.String(string(want.AssumeRolePolicy)),
 		MaxSessionDuration:       want.MaxSessionDuration,
-		Tags:                     tagList(r.env.Tags(want.Tags).Create()),
+		Tags:                     tagList(tags),
 	}
 	if want.Path != "" {
 		in.Path = &want.Path

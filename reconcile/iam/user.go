@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -148,11 +149,12 @@ func (u Users) Diff(live liveUser, want spec.IAMUser, c reconcile.Changes) ([]re
 	steps := reconcile.Steps{For: want.ID()}
 	if !live.Exists {
 		steps.Add("iam:CreateUser", "create", append(c.Of("name", "path", "permissionsBoundary"), c.Tags.Lines...),
-			func(ctx context.Context) error { return u.create(ctx, want) })
-	} else {
-		if len(c.Of("path")) > 0 {
-			return nil, immutablePath(live.Is.Path, want.Path)
-		}
+			func(ctx context.Context) error { return u.create(ctx, want, c.Tags.Put) })
+	} else if len(c.Of("path")) > 0 {
+		return nil, immutablePath(live.Is.Path, want.Path)
+	}
+	grant(&steps, u.env, want.Needs, !live.Exists, userGrants(live.Is), userGrants(want), c, u.grantCalls(want.Name))
+	if live.Exists {
 		steps.Tag(c.Tags,
 			"iam:TagUser", func(ctx context.Context) error {
 				_, err := u.api.TagUser(ctx, &iam.TagUserInput{UserName: &want.Name, Tags: tagList(c.Tags.Put)})
@@ -163,7 +165,6 @@ func (u Users) Diff(live liveUser, want spec.IAMUser, c reconcile.Changes) ([]re
 				return err
 			})
 	}
-	grant(&steps, u.env, want.Needs, !live.Exists, userGrants(live.Is), userGrants(want), c, u.grantCalls(want.Name))
 	return steps.List, nil
 }
 
@@ -192,8 +193,8 @@ func (u Users) Permissions(want spec.IAMUser) []reconcile.Permission {
 	return p.List
 }
 
-func (u Users) create(ctx context.Context, want spec.IAMUser) error {
-	tags := u.env.Tags(want.Tags).Create()
+func (u Users) create(ctx context.Context, want spec.IAMUser, tags map[string]string) error {
+	tags = maps.Clone(tags)
 	mark := record{creating: u.env.AWSNow(), run: u.env.Run}
 	key := u.claims[want.Name]
 	if key != nil {

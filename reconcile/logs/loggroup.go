@@ -155,7 +155,8 @@ func (g LogGroups) Diff(live Live, want spec.LogsLogGroup, c reconcile.Changes) 
 	}
 	if !live.Exists {
 		steps.Add("logs:CreateLogGroup", "create",
-			append(c.Of("name", "logGroupClass", "kmsKeyId", "deletionProtectionEnabled"), c.Tags.Lines...), do(g.create))
+			append(c.Of("name", "logGroupClass", "kmsKeyId", "deletionProtectionEnabled"), c.Tags.Lines...),
+			g.patiently(func(ctx context.Context) error { return g.create(ctx, want, c.Tags.Put) }))
 	} else {
 		if class := live.Is.LogGroupClass; class != "" && len(c.Of("logGroupClass")) > 0 {
 			return nil, fmt.Errorf("logGroupClass is %s and cannot change to %s: AWS has no call for it; name another group, or say %s in the spec",
@@ -167,15 +168,6 @@ func (g LogGroups) Diff(live Live, want spec.LogsLogGroup, c reconcile.Changes) 
 			steps.Add("logs:AssociateKmsKey", "set the key of", c.Of("kmsKeyId"), do(g.associate))
 		}
 		steps.Add("logs:PutLogGroupDeletionProtection", "set the deletion protection of", c.Of("deletionProtectionEnabled"), do(g.protect))
-		steps.Tag(c.Tags,
-			"logs:TagResource", g.patiently(func(ctx context.Context) error {
-				_, err := g.API.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: g.Env.ARN(want.ID(), ""), Tags: c.Tags.Put})
-				return err
-			}),
-			"logs:UntagResource", g.patiently(func(ctx context.Context) error {
-				_, err := g.API.UntagResource(ctx, &cloudwatchlogs.UntagResourceInput{ResourceArn: g.Env.ARN(want.ID(), ""), TagKeys: c.Tags.Remove})
-				return err
-			}))
 	}
 	if live.Is.LogGroupClass == delivery && len(c.Of("retentionInDays")) > 0 {
 		return nil, fmt.Errorf("retentionInDays is %d: a group of the class DELIVERY keeps its events for %d days, and AWS has no call to change that; say %d, or leave it out",
@@ -185,6 +177,17 @@ func (g LogGroups) Diff(live Live, want spec.LogsLogGroup, c reconcile.Changes) 
 		steps.Add("logs:DeleteRetentionPolicy", "remove the retention of", c.Of("retentionInDays"), do(g.deleteRetention))
 	} else {
 		steps.Add("logs:PutRetentionPolicy", "set the retention of", c.Of("retentionInDays"), do(g.putRetention))
+	}
+	if live.Exists {
+		steps.Tag(c.Tags,
+			"logs:TagResource", g.patiently(func(ctx context.Context) error {
+				_, err := g.API.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: g.Env.ARN(want.ID(), ""), Tags: c.Tags.Put})
+				return err
+			}),
+			"logs:UntagResource", g.patiently(func(ctx context.Context) error {
+				_, err := g.API.UntagResource(ctx, &cloudwatchlogs.UntagResourceInput{ResourceArn: g.Env.ARN(want.ID(), ""), TagKeys: c.Tags.Remove})
+				return err
+			}))
 	}
 	return steps.List, nil
 }
@@ -238,12 +241,12 @@ func (g LogGroups) patiently(do func(context.Context) error) func(context.Contex
 	}
 }
 
-func (g LogGroups) create(ctx context.Context, want spec.LogsLogGroup) error {
+func (g LogGroups) create(ctx context.Context, want spec.LogsLogGroup, tags map[string]string) error {
 	in := &cloudwatchlogs.CreateLogGroupInput{
 		LogGroupName:              &want.Name,
 		LogGroupClass:             types.LogGroupClass(want.LogGroupClass),
 		DeletionProtectionEnabled: want.DeletionProtectionEnabled,
-		Tags:                      g.Env.Tags(want.Tags).Create(),
+		Tags:                      tags,
 	}
 	if aws.ToString(want.KMSKeyID) != "" {
 		in.KmsKeyId = want.KMSKeyID

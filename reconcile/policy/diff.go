@@ -42,6 +42,9 @@ func Normal(tree map[string]any, keys ...string) error {
 // Value is the document as it is written, without its statements' order.
 func (d Document) Value() any { return d.rest.value }
 
+// Canonical is the document as [Canonical] has it.
+func (d Document) Canonical() any { return d.tree() }
+
 // Lines lists the paths under path at which two documents differ by meaning, as
 // [Canonical] defines it; none where they are equal.
 //

@@ -191,9 +191,9 @@ func (b Buckets) Describe(ctx context.Context, want spec.S3Bucket, all bool) (Li
 		}
 		return Live{}, err
 	}
-	// Another stack's bucket is an error already.
-	tags, err := b.Env.Tags(want.Tags).Changes(is.Tags)
-	if err == nil && len(tags.Lines) > 0 {
+	// Of what cannot be compared the plan tells.
+	steps, err := reconcile.Between(b, b.Env, live, want)
+	if err == nil && slices.ContainsFunc(steps, func(s reconcile.Step) bool { return s.Call == "s3:PutBucketTagging" }) {
 		live.Facts.ABAC, err = b.abac(ctx, want.Name)
 		return live, err
 	}
@@ -291,29 +291,17 @@ func (b Buckets) Access(live Live, want spec.S3Bucket) []string {
 // public access block and policy side by side answer OperationAborted.
 func (b Buckets) Diff(live Live, want spec.S3Bucket, c reconcile.Changes) ([]reconcile.Step, error) {
 	steps := reconcile.Steps{For: want.ID()}
-	// A bucket just created is not known to all of S3 at once.
 	do := func(write func(context.Context, spec.S3Bucket) error) func(context.Context) error {
-		return func(ctx context.Context) error {
-			if live.Exists {
-				return write(ctx, want)
-			}
-			return b.onceVisible(ctx, func(ctx context.Context) error { return write(ctx, want) })
-		}
+		return b.onceVisible(live.Exists, func(ctx context.Context) error { return write(ctx, want) })
 	}
 
 	if !live.Exists {
 		steps.Add("s3:CreateBucket", "create",
 			[]reconcile.Diff{{Path: "name", After: want.Name}, {Path: "region", After: b.Env.Region}},
-			func(ctx context.Context) error { return b.create(ctx, want) })
-	}
-	if live.Facts.ABAC {
-		b.tagByControl(&steps, want, c.Tags)
-	} else {
+			func(ctx context.Context) error { return b.create(ctx, want, c.Tags.Whole) })
 		// A new bucket is tagged at birth, and once more: there are endpoints
 		// that ignore the tags of CreateBucket, and the mark must not get lost.
-		steps.Add("s3:PutBucketTagging", "tag", c.Tags.Lines, do(func(ctx context.Context, want spec.S3Bucket) error {
-			return b.putTags(ctx, want, live.Is.Tags)
-		}))
+		b.tag(&steps, live, want, c.Tags)
 	}
 	steps.Add("s3:PutBucketOwnershipControls", "set the object ownership of", c.Of("objectOwnership"), do(b.putOwnership))
 	steps.Add("s3:PutPublicAccessBlock", "set the public access block of", c.Of("publicAccessBlock"), do(b.putPublicAccessBlock))
@@ -335,6 +323,9 @@ func (b Buckets) Diff(live Live, want spec.S3Bucket, c reconcile.Changes) ([]rec
 			func(ctx context.Context, want spec.S3Bucket) error {
 				return b.putLifecycle(ctx, want, live.Facts.MinimumSize)
 			}))
+	}
+	if live.Exists {
+		b.tag(&steps, live, want, c.Tags)
 	}
 	return steps.List, nil
 }
@@ -406,11 +397,11 @@ const createBudget = 5 * time.Minute
 // of S3.
 const visibleBudget = 2 * time.Minute
 
-func (b Buckets) create(ctx context.Context, want spec.S3Bucket) error {
+func (b Buckets) create(ctx context.Context, want spec.S3Bucket, tags map[string]string) error {
 	in := &s3.CreateBucketInput{
 		Bucket: &want.Name,
 		CreateBucketConfiguration: &types.CreateBucketConfiguration{
-			Tags: tagSet(b.Env.Tags(want.Tags).Create()),
+			Tags: tagSet(tags),
 		},
 	}
 	// A name of the account's own namespace has to be said to be one.
@@ -428,14 +419,30 @@ func (b Buckets) create(ctx context.Context, want spec.S3Bucket) error {
 	})
 }
 
-func (b Buckets) onceVisible(ctx context.Context, do func(context.Context) error) error {
+// onceVisible waits for a bucket just created, which is not known to all of S3
+// at once.
+func (b Buckets) onceVisible(exists bool, do func(context.Context) error) func(context.Context) error {
+	if exists {
+		return do
+	}
 	passing := func(err error) bool { return awsx.Code(err) == "NoSuchBucket" }
-	return awsx.Patiently(ctx, b.Env.Pause, visibleBudget, passing, do)
+	return func(ctx context.Context) error { return awsx.Patiently(ctx, b.Env.Pause, visibleBudget, passing, do) }
+}
+
+// tag appends the steps that write tags.
+func (b Buckets) tag(steps *reconcile.Steps, live Live, want spec.S3Bucket, c reconcile.TagChanges) {
+	if live.Facts.ABAC {
+		b.tagByControl(steps, want, c)
+		return
+	}
+	steps.Put(c, "s3:PutBucketTagging", c.Lines, b.onceVisible(live.Exists, func(ctx context.Context) error {
+		return b.putTags(ctx, want, c.Whole, live.Is.Tags)
+	}))
 }
 
 // putTags writes the whole set, as S3 knows no other way.
-func (b Buckets) putTags(ctx context.Context, want spec.S3Bucket, live map[string]string) error {
-	whole := b.Env.Tags(want.Tags).Whole(live)
+func (b Buckets) putTags(ctx context.Context, want spec.S3Bucket, tags, live map[string]string) error {
+	whole := maps.Clone(tags)
 	// S3 alone wants AWS's own tags sent along, as CloudFormation's on a
 	// bucket: "System tags cannot be removed by requester".
 	for key, value := range live {

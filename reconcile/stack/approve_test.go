@@ -361,11 +361,11 @@ ecs:
 		t.Fatal("nothing is over the limit of 0")
 	}
 	if d := cmp.Diff([]string{
-		"s3.bucket/data-of-test tags.b",
 		"s3.bucket/data-of-test lifecycleRules[y].expiration.days",
 		"s3.bucket/data-of-test lifecycleRules[y].filter.prefix",
 		"s3.bucket/data-of-test lifecycleRules[y].id",
 		"s3.bucket/data-of-test lifecycleRules[y].status",
+		"s3.bucket/data-of-test tags.b",
 		"logs.log-group//g retentionInDays",
 		"iam.policy/p document.Statement[a].Action[s3:PutObject]",
 		"iam.policy/p document.Statement[b]",

@@ -205,6 +205,7 @@ func TestLargeSpec(t *testing.T) {
 	wantChanges(t, `
 iam.role/role-0321: update
   iam:AttachRolePolicy
+  iam:TagRole
   policies[policy-0321]: <nil> -> arn:aws:iam::123456789012:policy/policy-0321`, a.mustApply(t, path).changes())
 	a.mustBeInSync(t, path)
 }

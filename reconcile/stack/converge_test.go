@@ -67,7 +67,7 @@ func TestTagKeyInAnotherCase(t *testing.T) {
 		keys = append(keys, aws.ToString(tag.Key))
 	}
 	slices.Sort(keys)
-	if d := cmp.Diff([]string{"Project", "Team", "churn-reconcile:stack"}, keys); d != "" {
+	if d := cmp.Diff([]string{"Project", "Team", "churn-reconcile:applied", "churn-reconcile:stack"}, keys); d != "" {
 		t.Errorf("the role's tags (-want +got):\n%s", d)
 	}
 	a.mustBeInSync(t, path)
@@ -125,9 +125,9 @@ func TestAttachmentsAtTheQuota(t *testing.T) {
 		calls []string // of the role
 	}{
 		{"full", 0, 10, nil},
-		{"three others", 3, 10, []string{"Detach", "Attach", "Detach", "Attach", "Detach", "Attach"}},
-		{"one less", 3, 9, []string{"Detach"}},
-		{"one other, with room for one", 4, 9, []string{"Attach", "Detach"}},
+		{"three others", 3, 10, []string{"Detach", "Attach", "Detach", "Attach", "Detach", "Attach", "TagRole"}},
+		{"one less", 3, 9, []string{"Detach", "TagRole"}},
+		{"one other, with room for one", 4, 9, []string{"Attach", "Detach", "TagRole"}},
 	} {
 		path := a.stack(t, spec(tt.first, tt.n))
 		o := a.mustApply(t, path)

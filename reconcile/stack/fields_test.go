@@ -45,6 +45,7 @@ ecs:
 			want: `
 s3.bucket/data-of-test: update
   s3:PutBucketEncryption
+  s3:PutBucketTagging
   encryption.bucketKeyEnabled: false -> true
   encryption.kmsMasterKeyID: <nil> -> arn:aws:kms:eu-north-1:123456789012:key/11111111-2222-3333-4444-555555555555
   encryption.sseAlgorithm: AES256 -> aws:kms`,
@@ -116,6 +117,7 @@ s3.bucket/data-of-test: update
 			want: `
 s3.bucket/data-of-test: update
   s3:PutBucketLifecycleConfiguration
+  s3:PutBucketTagging
   lifecycleRules[old].expiration.days: 30 -> 60`,
 		},
 		{
@@ -125,6 +127,7 @@ s3.bucket/data-of-test: update
 			want: `
 s3.bucket/data-of-test: update
   s3:DeleteBucketLifecycle
+  s3:PutBucketTagging
   lifecycleRules[old].expiration.days: 30 -> <nil>
   lifecycleRules[old].id: old -> <nil>
   lifecycleRules[old].status: Enabled -> <nil>`,
@@ -138,6 +141,7 @@ s3.bucket/data-of-test: update
 			want: `
 s3.bucket/data-of-test: update
   s3:PutBucketPolicy
+  s3:PutBucketTagging
   policy.Statement[TLS].Resource[arn:aws:s3:::data-of-test/*]: arn:aws:s3:::data-of-test/* -> <nil>
   policy.Statement[TLS].Resource[arn:aws:s3:::data-of-test/private/*]: <nil> -> arn:aws:s3:::data-of-test/private/*`,
 		},
@@ -148,6 +152,7 @@ s3.bucket/data-of-test: update
 			want: `
 s3.bucket/data-of-test: update
   s3:PutBucketVersioning
+  s3:PutBucketTagging
   versioning: Enabled -> Suspended`,
 		},
 		{
@@ -168,6 +173,7 @@ logs.log-group//test: update
 			want: `
 logs.log-group//test: update
   logs:AssociateKmsKey
+  logs:TagResource
   kmsKeyId: <nil> -> arn:aws:kms:eu-north-1:123456789012:key/11111111-2222-3333-4444-555555555555`,
 		},
 		{
@@ -177,6 +183,7 @@ logs.log-group//test: update
 			want: `
 logs.log-group//test: update
   logs:DisassociateKmsKey
+  logs:TagResource
   kmsKeyId: arn:aws:kms:eu-north-1:123456789012:key/11111111-2222-3333-4444-555555555555 -> <nil>`,
 		},
 		{
@@ -239,6 +246,7 @@ ecr.repository/images: update
 			want: `
 ecr.repository/images: update
   ecr:PutImageTagMutability
+  ecr:TagResource
   imageTagMutability: MUTABLE_WITH_EXCLUSION -> IMMUTABLE
   imageTagMutabilityExclusionFilters[latest]: WILDCARD -> <nil>`,
 		},
@@ -264,6 +272,7 @@ ecr.repository/images: update
 			want: `
 ecr.repository/images: update
   ecr:PutLifecyclePolicy
+  ecr:TagResource
   lifecyclePolicy.rules.1.selection.countNumber: 5 -> 9`,
 		},
 		{
@@ -276,6 +285,7 @@ ecr.repository/images: update
 ecr.repository/images: update
   ecr:DeleteLifecyclePolicy
   ecr:DeleteRepositoryPolicy
+  ecr:TagResource
   lifecyclePolicy.rules.1.action.type: expire -> <nil>
   lifecyclePolicy.rules.1.rulePriority: 1 -> <nil>
   lifecyclePolicy.rules.1.selection.countNumber: 5 -> <nil>
@@ -339,6 +349,7 @@ iam.role/worker: update
 iam.user/ci: update
   iam:DeleteUserPermissionsBoundary
   iam:DeleteUserPolicy
+  iam:TagUser
   permissionsBoundary: arn:aws:iam::aws:policy/ReadOnlyAccess -> <nil>
   inlinePolicies[one]: map[Statement:[map[Action:s3:* Effect:Deny Resource:*]] Version:2012-10-17] -> <nil>`,
 		},
@@ -352,6 +363,7 @@ iam.user/ci: update
 ecs.cluster/cluster: update
   ecs:UpdateCluster
   ecs:PutClusterCapacityProviders
+  ecs:TagResource
   settings.containerInsights: enabled -> disabled
   capacityProviders.FARGATE_SPOT: FARGATE_SPOT -> <nil>
   defaultCapacityProviderStrategy.FARGATE.weight: 1 -> 2`,
@@ -363,6 +375,7 @@ ecs.cluster/cluster: update
 			want: `
 ecs.cluster/cluster: update
   ecs:UpdateCluster
+  ecs:TagResource
   configuration.executeCommandConfiguration.logging: DEFAULT -> NONE`,
 		},
 		{

@@ -261,6 +261,7 @@ func TestGroupsAtTheQuota(t *testing.T) {
 iam.user/joe: update
   iam:RemoveUserFromGroup
   iam:AddUserToGroup
+  iam:TagUser
   groups[old-0]: old-0 -> <nil>
   groups[new]: <nil> -> new`, a.mustApply(t, path).changes())
 	a.mustBeInSync(t, path)

@@ -251,12 +251,12 @@ func TestPolicyVersions(t *testing.T) {
 	for n := 1; n <= 7; n++ {
 		path := document(n)
 		o := a.mustApply(t, path)
-		want := []string{"iam:CreatePolicyVersion"}
+		want := []string{"iam:CreatePolicyVersion", "iam:TagPolicy"}
 		switch {
 		case n == 1:
 			want = []string{"iam:CreatePolicy"}
 		case n > 5:
-			want = []string{"iam:DeletePolicyVersion", "iam:CreatePolicyVersion"}
+			want = []string{"iam:DeletePolicyVersion", "iam:CreatePolicyVersion", "iam:TagPolicy"}
 		}
 		if diff := cmp.Diff(want, o.result(t, "iam.policy/p").Calls); diff != "" {
 			t.Errorf("document %d (-want +got):\n%s", n, diff)
@@ -264,7 +264,7 @@ func TestPolicyVersions(t *testing.T) {
 		a.mustBeInSync(t, path)
 	}
 	path := document(5)
-	if diff := cmp.Diff([]string{"iam:SetDefaultPolicyVersion"}, a.mustApply(t, path).result(t, "iam.policy/p").Calls); diff != "" {
+	if diff := cmp.Diff([]string{"iam:SetDefaultPolicyVersion", "iam:TagPolicy"}, a.mustApply(t, path).result(t, "iam.policy/p").Calls); diff != "" {
 		t.Errorf("back to document 5 (-want +got):\n%s", diff)
 	}
 	a.mustBeInSync(t, path)

@@ -40,9 +40,10 @@ type jsonResource struct {
 }
 
 type jsonDiff struct {
-	Path   string `json:"path"`
-	Before any    `json:"before"`
-	After  any    `json:"after"`
+	Path   string           `json:"path"`
+	Before any              `json:"before"`
+	After  any              `json:"after"`
+	Cause  *reconcile.Cause `json:"cause"` // null: not known
 }
 
 type jsonSummary struct {
@@ -59,6 +60,14 @@ type jsonSummary struct {
 type jsonOutput struct {
 	Value     *string `json:"value"`
 	Sensitive bool    `json:"sensitive"`
+}
+
+func diffLine(d reconcile.Diff) jsonDiff {
+	line := jsonDiff{Path: d.Path, Before: d.Before, After: d.After}
+	if d.Cause != "" {
+		line.Cause = &d.Cause
+	}
+	return line
 }
 
 // JSON writes the report as one JSON document, for programs.
@@ -99,7 +108,7 @@ func jsonOf(r *reconcile.Report) jsonReport {
 			Notes:   res.Notes,
 		}
 		for _, d := range res.Diffs {
-			resource.Diff = append(resource.Diff, jsonDiff(d))
+			resource.Diff = append(resource.Diff, diffLine(d))
 		}
 		if res.Err != nil {
 			text := res.Err.Error()

@@ -186,17 +186,17 @@ func diffLines(d reconcile.Diff) []string {
 	}
 	switch {
 	case len(before) == 1 && len(after) == 1:
-		return []string{"! " + path + " " + before[0] + " -> " + after[0]}
+		return []string{"! " + path + " " + before[0] + " -> " + after[0] + cause(d)}
 	case len(before) == 1 && after == nil:
-		return []string{"- " + path + " " + before[0]}
+		return []string{"- " + path + " " + before[0] + cause(d)}
 	case before == nil && len(after) == 1:
-		return []string{"+ " + path + " " + after[0]}
+		return []string{"+ " + path + " " + after[0] + cause(d)}
 	}
 	sign := diffSign(d)
 	if sign == "~" {
 		sign = "!"
 	}
-	lines := []string{sign + " " + path}
+	lines := []string{sign + " " + path + cause(d)}
 	for _, line := range before {
 		lines = append(lines, "-   "+line)
 	}

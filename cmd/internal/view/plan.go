@@ -59,7 +59,7 @@ func ReadPlan(text []byte) (*reconcile.Approval, error) {
 		}
 		c := reconcile.ResourceChange{Address: res.Address, Action: res.Action, Calls: res.Calls}
 		for _, d := range res.Diff {
-			c.Lines = append(c.Lines, reconcile.Diff(d))
+			c.Lines = append(c.Lines, reconcile.Diff{Path: d.Path, Before: d.Before, After: d.After})
 		}
 		plan.Changes = append(plan.Changes, c)
 	}

@@ -172,7 +172,7 @@ func watchedStatus(s watch.State, address string, r watch.Resource) jsonWatched 
 		Error: errorOrNull(shown.Err),
 	}
 	for _, d := range shown.Diffs {
-		j.Diff = append(j.Diff, jsonDiff(d))
+		j.Diff = append(j.Diff, diffLine(d))
 	}
 	todo := ""
 	switch {

@@ -160,10 +160,15 @@ func (t textWriter) diff(indent string, d reconcile.Diff) {
 	}
 	s := diffSign(d)
 	head := indent + s + " " + printable(d.Path) + ":"
-	switch {
-	case len(before) <= 1 && len(after) <= 1:
+	if len(before) <= 1 && len(after) <= 1 {
 		values := append(before, after...)
-		t.line(signColor(s), head+" "+strings.Join(values, " -> "))
+		head += " " + strings.Join(values, " -> ")
+		before, after = nil, nil
+	}
+	head += cause(d)
+	switch {
+	case len(before)+len(after) == 0:
+		t.line(signColor(s), head)
 	case s != "~":
 		t.line(signColor(s), head)
 		for _, line := range append(before, after...) {
@@ -178,6 +183,14 @@ func (t textWriter) diff(indent string, d reconcile.Diff) {
 			t.line(green, indent+"    + "+line)
 		}
 	}
+}
+
+// cause says at the end of a line whose change it is, where that is known.
+func cause(d reconcile.Diff) string {
+	if d.Cause == "" {
+		return ""
+	}
+	return "  # " + string(d.Cause)
 }
 
 func (t textWriter) outputs(outputs []reconcile.Output) {
@@ -284,8 +297,12 @@ func headline(r *reconcile.Report) string {
 	if s.Delete > 0 {
 		toDelete, deleted = fmt.Sprintf(", %d to delete", s.Delete), fmt.Sprintf(", %d deleted", s.Delete)
 	}
-	planned := fmt.Sprintf("%d to create, %d to update%s%s. Nothing was changed (dry run).", s.Create, s.Update, toDelete, trouble)
-	done := fmt.Sprintf("%d created, %d updated%s, %d unchanged%s.", s.Create, s.Update, deleted, s.Unchanged, trouble)
+	var drifted string
+	if n := r.Drifted(); n > 0 {
+		drifted = fmt.Sprintf(" (%d drifted)", n)
+	}
+	planned := fmt.Sprintf("%d to create, %d to update%s%s%s. Nothing was changed (dry run).", s.Create, s.Update, drifted, toDelete, trouble)
+	done := fmt.Sprintf("%d created, %d updated%s%s, %d unchanged%s.", s.Create, s.Update, drifted, deleted, s.Unchanged, trouble)
 	switch {
 	case r.Interrupted && r.DryRun:
 		return "Interrupted: " + planned

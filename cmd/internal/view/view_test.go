@@ -88,9 +88,9 @@ var (
 			{Path: "containerDefinitions[ml-container].image", Before: "x:1", After: "x:2"},
 			{Path: "containerDefinitions[ml-container].essential", Before: false, After: true},
 			{Path: "containerDefinitions[ml-container].command", Before: []any{}, After: []any{"python", "<train>"}},
-			{Path: "cpu", Before: json.Number("256"), After: json.Number("512")},
-			{Path: "policy", Before: `{"Version":"2012-10-17","Statement":[]}`, After: trust},
-			{Path: "tags.Owner", Before: "somebody"},
+			{Path: "cpu", Before: json.Number("256"), After: json.Number("512"), Cause: reconcile.BySpec},
+			{Path: "policy", Before: `{"Version":"2012-10-17","Statement":[]}`, After: trust, Cause: reconcile.ByBoth},
+			{Path: "tags.Owner", Before: "somebody", Cause: reconcile.ByDrift},
 		},
 		Calls: []string{"ecs:RegisterTaskDefinition", "ecs:UntagResource"},
 		Notes: []string{"the revision before this one stays active"},
@@ -334,8 +334,8 @@ func TestWrap(t *testing.T) {
 func TestLastLine(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
-		"plan":              "Plan: 1 to create, 1 to update. Nothing was changed (dry run).",
-		"done":              "Done: 1 created, 1 updated, 1 unchanged.",
+		"plan":              "Plan: 1 to create, 1 to update (1 drifted). Nothing was changed (dry run).",
+		"done":              "Done: 1 created, 1 updated (1 drifted), 1 unchanged.",
 		"broken":            "Done: 1 created, 0 updated, 1 unchanged, 1 failed, 1 skipped.",
 		"broken-plan":       "Plan: 1 to create, 0 to update, 1 failed, 1 skipped. Nothing was changed (dry run).",
 		"interrupted":       "Interrupted: 1 created, 0 updated, 0 unchanged, 1 unconfirmed, 1 skipped. What was not begun is left as it was.",
@@ -348,7 +348,7 @@ func TestLastLine(t *testing.T) {
 		"held":              "Done: 0 created, 0 updated, 1 unchanged, 3 held.",
 		"held-plan":         "Plan: 0 to create, 0 to update, 1 held. Nothing was changed (dry run).",
 		"deleted":           "Done: 1 created, 0 updated, 1 deleted, 1 unchanged.",
-		"delete-plan":       "Plan: 0 to create, 1 to update, 1 to delete. Nothing was changed (dry run).",
+		"delete-plan":       "Plan: 0 to create, 1 to update (1 drifted), 1 to delete. Nothing was changed (dry run).",
 		"stdin":             "No changes. AWS matches the spec.",
 		"hostile":           "Done: 0 created, 1 updated, 0 unchanged.",
 	}
@@ -413,7 +413,7 @@ func TestJSONKeys(t *testing.T) {
 	}
 	if d := cmp.Diff(map[string]any{
 		"address": failed.ID.String(), "action": "create", "status": "failed",
-		"diff":  []any{map[string]any{"path": "path", "before": nil, "after": "/"}},
+		"diff":  []any{map[string]any{"path": "path", "before": nil, "after": "/", "cause": nil}},
 		"calls": []any{"iam:CreateUser"}, "access": []any{}, "error": failed.Err.Error(),
 	}, resources[1]); d != "" {
 		t.Error(d)

@@ -16,9 +16,9 @@ provider "aws" {
   skip_region_validation      = true
   skip_credentials_validation = true
 
-  # Of the product's own tags this one has no value that could be typed in.
+  # Of the product's own tags these have no value that could be typed in.
   ignore_tags {
-    keys = ["churn-reconcile:access-key"]
+    keys = ["churn-reconcile:access-key", "churn-reconcile:applied"]
   }
 }
 
