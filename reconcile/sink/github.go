@@ -59,6 +59,14 @@ func loopback(u *url.URL) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// Status is the HTTP status of an error that GitHub has answered, or 0.
+func Status(err error) int {
+	if answer, ok := errors.AsType[*githubError](err); ok {
+		return answer.status
+	}
+	return 0
+}
+
 // GitHubSecrets says which secrets of GitHub Actions a pair goes to: those of
 // a repository, of one of its environments, or of an organization.
 type GitHubSecrets struct {
@@ -124,7 +132,7 @@ func (s *githubSink) Check(ctx context.Context, _ []string) error {
 
 // remove takes a secret away; one that is not there is as good as removed.
 func (s *githubSink) remove(ctx context.Context, name string) error {
-	err := s.api.call(ctx, http.MethodDelete, s.path(name), nil, nil)
+	err := s.api.Call(ctx, http.MethodDelete, s.path(name), nil, nil)
 	if status, ok := errors.AsType[*githubError](err); ok && status.status == http.StatusNotFound {
 		return nil
 	}
@@ -162,7 +170,7 @@ func (s *githubSink) Deliver(ctx context.Context, key Key) error {
 // hold. The id goes first, as it comes last. A secret that is not there and one
 // that the token may not see answer alike, which the public key tells apart.
 func (s *githubSink) Forget(ctx context.Context, _ string) error {
-	if err := s.api.call(ctx, http.MethodGet, s.path("public-key"), nil, nil); err != nil {
+	if err := s.api.Call(ctx, http.MethodGet, s.path("public-key"), nil, nil); err != nil {
 		return err
 	}
 	if err := s.remove(ctx, s.to.KeyIDSecret); err != nil {
@@ -179,7 +187,7 @@ type githubSecret struct {
 // get answers nil for a secret that is not there.
 func (s *githubSink) get(ctx context.Context, name string) (*githubSecret, error) {
 	var secret githubSecret
-	err := s.api.call(ctx, http.MethodGet, s.path(name), nil, &secret)
+	err := s.api.Call(ctx, http.MethodGet, s.path(name), nil, &secret)
 	if status, ok := errors.AsType[*githubError](err); ok && status.status == http.StatusNotFound {
 		return nil, nil
 	}
@@ -193,7 +201,7 @@ func (s *githubSink) put(ctx context.Context, values map[string]string) error {
 		ID  string `json:"key_id"`
 		Key string `json:"key"`
 	}
-	if err := s.api.call(ctx, http.MethodGet, s.path("public-key"), nil, &key); err != nil {
+	if err := s.api.Call(ctx, http.MethodGet, s.path("public-key"), nil, &key); err != nil {
 		return err
 	}
 	raw, err := base64.StdEncoding.DecodeString(key.Key)
@@ -211,7 +219,7 @@ func (s *githubSink) put(ctx context.Context, values map[string]string) error {
 				return err
 			}
 		}
-		if err := s.api.call(ctx, http.MethodPut, s.path(name), body, nil); err != nil {
+		if err := s.api.Call(ctx, http.MethodPut, s.path(name), body, nil); err != nil {
 			return err
 		}
 	}
@@ -242,7 +250,7 @@ func (s *githubSink) visibility(ctx context.Context, name string, body map[strin
 			} `json:"repositories"`
 		}
 		path := fmt.Sprintf("%s/repositories?per_page=100&page=%d", s.path(name), page)
-		if err := s.api.call(ctx, http.MethodGet, path, nil, &list); err != nil {
+		if err := s.api.Call(ctx, http.MethodGet, path, nil, &list); err != nil {
 			return err
 		}
 		for _, r := range list.Repositories {
@@ -295,8 +303,8 @@ func (e *githubError) Error() string {
 	return text
 }
 
-// githubTries bounds how often a call is made. All of them may be repeated
-// without harm.
+// githubTries bounds how often a call is made. Whoever calls has to take it that
+// one is made twice.
 const githubTries = 4
 
 // githubPatience is the longest Retry-After that is waited for. GitHub asks for
@@ -304,10 +312,10 @@ const githubTries = 4
 // is used up.
 const githubPatience = 2 * time.Minute
 
-// call makes a call and reads the answer into out. A lost connection, a fault
+// Call makes a call and reads the answer into out. A lost connection, a fault
 // of the service (5xx) and its rate limits (429, or 403 with a Retry-After)
 // are tried again.
-func (g *GitHub) call(ctx context.Context, method, path string, body, out any) error {
+func (g *GitHub) Call(ctx context.Context, method, path string, body, out any) error {
 	if err := g.Check(); err != nil {
 		return err
 	}
@@ -380,7 +388,7 @@ func (g *GitHub) once(ctx context.Context, method, path string, body, out any) (
 		return true, fmt.Errorf("github %s %s: %w", method, path, err)
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	text, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
 	if err != nil {
 		return true, fmt.Errorf("github %s %s: read the answer: %w", method, path, err)
 	}

@@ -82,8 +82,8 @@ func (f *runFlags) register(cmd *cobra.Command, env Env) {
 	f.spec.register(cmd)
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "report, write nothing")
 	cmd.Flags().BoolVar(&f.detailed, "detailed-exitcode", false, "exit with 2 where there were differences")
-	cmd.Flags().StringArrayVarP(&f.outputs, "output", "o", nil, "report as text, json or markdown (`FORMAT[=PATH]`; a PATH writes a file beside); repeatable")
-	completeFlag(cmd, "output", "text", "json", "markdown")
+	cmd.Flags().StringArrayVarP(&f.outputs, "output", "o", nil, "report as text, json, markdown or github (`FORMAT[=PATH]`; a PATH writes a file beside); repeatable")
+	completeFlag(cmd, "output", "text", "json", "markdown", "github")
 	registerLease(cmd, &f.leaseTimeout)
 	f.permit.register(cmd)
 	f.aws.register(cmd, env)
@@ -104,7 +104,7 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 	if err != nil {
 		return err
 	}
-	sinks, err := parseReportSinks(f.outputs)
+	sinks, err := parseReportSinks(env, f.outputs)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 	}
 	file, err := f.spec.read(env, paths[0])
 	if err != nil {
-		return err
+		return errors.Join(err, annotate(env, sinks, err))
 	}
 	if err := protect(sinks, paths[0], file, f.aws.sandbox); err != nil {
 		return err
@@ -139,7 +139,11 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 		return refused
 	}
 	progress.Stop()
-	if err := writeReports(env, f.log, sinks, report); err != nil {
+	err = errors.Join(
+		writeReports(env, f.log, sinks, report),
+		tellGitHub(process.ctx, env, sinks, []view.Stack{{Spec: report.Spec, Report: report}}),
+	)
+	if err != nil {
 		return err
 	}
 	if refused != nil && !report.Interrupted {
@@ -390,13 +394,23 @@ func (p printer) Write(b []byte) (int, error) {
 // A reportSink is a format and where it goes; no path is standard output.
 type reportSink struct{ format, path string }
 
-func parseReportSinks(values []string) ([]reportSink, error) {
+func parseReportSinks(env Env, values []string) ([]reportSink, error) {
 	var sinks []reportSink
 	toStdout := 0
 	for _, v := range values {
 		format, path, named := strings.Cut(v, "=")
-		if err := oneOf("-o", format, "text", "json", "markdown"); err != nil {
+		if err := oneOf("-o", format, "text", "json", "markdown", "github"); err != nil {
 			return nil, err
+		}
+		if format == "github" {
+			if named {
+				return nil, fmt.Errorf("-o %s: it goes to where GitHub Actions says, and takes no path", v)
+			}
+			if actions, _ := env.LookupEnv("GITHUB_ACTIONS"); actions == "" {
+				return nil, errors.New("-o github is for GitHub Actions, and this is none: GITHUB_ACTIONS is not set")
+			}
+			sinks = append(sinks, reportSink{format: format})
+			continue
 		}
 		if named && path == "" {
 			return nil, fmt.Errorf("-o %s: a path is wanted after the =", v)
@@ -431,6 +445,9 @@ type formats map[string]func(io.Writer, view.TextOptions) error
 func writeEach(env Env, f logFlags, sinks []reportSink, formats formats) error {
 	var errs []error
 	for _, s := range sinks {
+		if s.format == "github" {
+			continue // it goes to several places
+		}
 		o := view.TextOptions{Color: s.path == "" && f.colorful(env), Verbose: f.verbose, Quiet: f.quiet}
 		if s.path == "" {
 			o.Width = columns(env.Stdout)

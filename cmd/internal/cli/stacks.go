@@ -29,7 +29,7 @@ func runAll(ctx context.Context, env Env, f runFlags, command []string, which st
 		stacks[i].Spec = path
 		file, err := f.spec.read(env, path)
 		if err != nil {
-			stacks[i].Err = err
+			stacks[i].Err = errors.Join(err, annotate(env, sinks, err))
 			continue
 		}
 		if err := protect(sinks, path, file, f.aws.sandbox); err != nil {
@@ -78,7 +78,7 @@ func runAll(ctx context.Context, env Env, f runFlags, command []string, which st
 		"markdown": func(w io.Writer, _ view.TextOptions) error { return view.StacksMarkdown(w, stacks) },
 		"text":     func(w io.Writer, o view.TextOptions) error { return view.StacksText(w, stacks, o) },
 	})
-	if err != nil {
+	if err := errors.Join(err, tellGitHub(process.ctx, env, sinks, stacks)); err != nil {
 		return err
 	}
 	return statusOf(stacks, process.interrupted(), f.detailed)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"net/url"
 	"strings"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
@@ -22,8 +23,23 @@ const (
 // Markdown writes the report for a pull request's comment or a step summary of
 // GitHub. It is at most 65,536 bytes long: what does not fit is left out, with
 // a note.
-func Markdown(w io.Writer, r *reconcile.Report) error {
+func Markdown(w io.Writer, r *reconcile.Report) error { return markdownAfter(w, "", r) }
+
+// CommentMark is a line that a comment about a stack begins with. Nobody sees
+// it, and a later run finds the comment by it.
+func CommentMark(stack string) string {
+	return "<!-- churn-reconcile " + url.PathEscape(stack) + " -->"
+}
+
+// Comment writes the report for the one comment that a pull request has of a
+// stack.
+func Comment(w io.Writer, r *reconcile.Report) error {
+	return markdownAfter(w, CommentMark(r.Project+"/"+r.Environment)+"\n", r)
+}
+
+func markdownAfter(w io.Writer, first string, r *reconcile.Report) error {
 	var m markdown
+	m.add(first)
 	m.add("### " + inert(headline(r)) + "\n\n" + code(header(r)) + "\n\n")
 
 	m.approval(r)
