@@ -84,6 +84,11 @@ type attributes struct {
 	PlacementConstraints given    `json:"placement_constraints"`
 	Volumes              given    `json:"volume"`
 
+	// Of a bucket's encryption. Other types have rules of other kinds.
+	Rule []struct {
+		BlockedEncryptionTypes given `json:"blocked_encryption_types"`
+	} `json:"rule"`
+
 	// Arguments of aws_s3_bucket from before the provider's version 4, which
 	// are what was read ever since.
 	Versioning []struct {
@@ -111,6 +116,10 @@ type find struct {
 	path   string // IAM's
 	fields []string
 	notes  []string
+
+	// blocks says that Terraform looks after which encryption a bucket blocks,
+	// which its provider knows of since version 6.
+	blocks bool
 }
 
 // whole is what an object is by itself; not ok where it is no kind of the
@@ -232,7 +241,9 @@ func (o *object) parts() []find {
 	case "aws_s3_bucket_versioning":
 		return part(spec.Bucket, a.Bucket, "versioning")
 	case "aws_s3_bucket_server_side_encryption_configuration":
-		return part(spec.Bucket, a.Bucket, "encryption")
+		all := part(spec.Bucket, a.Bucket, "encryption")
+		all[0].blocks = len(a.Rule) > 0 && bool(a.Rule[0].BlockedEncryptionTypes)
+		return all
 	case "aws_s3_bucket_public_access_block":
 		return part(spec.Bucket, a.Bucket, "publicAccessBlock")
 	case "aws_s3_bucket_ownership_controls":

@@ -1,6 +1,7 @@
 package tfstate
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,6 +24,7 @@ func (p Part) Complete(draft *spec.Draft, removedBlocks bool) []export.Left {
 		withheld = append(withheld, export.Left{ID: r.ID(), Err: errClear})
 		return true
 	})
+	p.trim(draft.Resources)
 	declared := declares(draft.Resources)
 	outputs, notes := p.Outputs(declared)
 	draft.Outputs = outputs
@@ -48,8 +50,29 @@ func (p Part) Complete(draft *spec.Draft, removedBlocks bool) []export.Left {
 	return withheld
 }
 
+// trim takes what S3 fills in within an encryption out of buckets of which no
+// more is wanted than what Terraform looks after.
+func (p Part) trim(resources []spec.Resource) {
+	for i, r := range resources {
+		bucket, ok := r.(spec.S3Bucket)
+		whole := slices.ContainsFunc(p.Wants, func(w export.Want) bool { return w.ID == r.ID() && w.Fields == nil })
+		if !ok || bucket.Encryption == nil || whole {
+			continue
+		}
+		encryption := *bucket.Encryption
+		if !p.blocks[bucket.Name] {
+			encryption.BlockedEncryptionTypes = nil
+		}
+		if on := encryption.BucketKeyEnabled; on != nil && !*on {
+			encryption.BucketKeyEnabled = nil
+		}
+		bucket.Encryption = &encryption
+		resources[i] = bucket
+	}
+}
+
 // errClear is why a resource with a secret in it is left out.
-var errClear = fmt.Errorf("the secret of an access key that the state holds stands in it in clear text, and a spec must not hold it; " +
+var errClear = errors.New("the secret of an access key that the state holds stands in it in clear text, and a spec must not hold it; " +
 	"declare it by hand, with ${env.NAME} or a secret of AWS in that place, and give the key a successor")
 
 // declares says of an address whether it is one of the resources, or the access

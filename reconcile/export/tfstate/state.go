@@ -162,6 +162,7 @@ type Part struct {
 	taken   []taken
 	outputs []output
 	secrets []key
+	blocks  map[string]bool // buckets of which Terraform looks after which encryption they block
 }
 
 // A Left is a resource that stays with Terraform.
@@ -185,7 +186,7 @@ type key struct {
 // At is the part of the state that is in a place. Objects of no kind are in
 // every place.
 func (s *State) At(place Place) Part {
-	p := Part{Place: place, outputs: s.outputs}
+	p := Part{Place: place, outputs: s.outputs, blocks: map[string]bool{}}
 	wants := map[spec.ID]*export.Want{}
 	leave := func(o *object, reason string) {
 		p.Left = append(p.Left, Left{o.address, reason})
@@ -232,6 +233,9 @@ func (s *State) At(place Place) Part {
 				continue
 			}
 			want.Fields = append(want.Fields, f.fields...)
+			if f.blocks {
+				p.blocks[f.id.Name] = true
+			}
 			if f.id != owner && wants[f.id] == nil {
 				wants[f.id] = &export.Want{ID: f.id}
 			}
