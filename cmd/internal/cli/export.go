@@ -35,8 +35,9 @@ func newExport(env Env) *cobra.Command {
 		Use:   "export [ADDRESS...]",
 		Short: "Print a spec of what AWS has",
 		Long: `Print a spec of resources that AWS has, by their addresses, by a stack's mark, by
-a tag, or because a Terraform state keeps them. It reads as if a person had written it: what refers is a reference,
-what AWS gives to everything is left out, and so are the tags of this program.
+a tag, or because a Terraform state keeps them. It reads as if a person had
+written it: what refers is a reference, what AWS gives to everything is left out,
+and so are the tags of this program.
 
 A dry run of the spec then has this program's tags to add and nothing else. What
 cannot be read is told and left out, and ends with exit status 1.
