@@ -37,6 +37,7 @@ def faults(permission):
     found = []
     types = {t: v for t, v in action["resource_types"].items() if t}
     keys = {k for v in action["resource_types"].values() for k in v["condition_keys"]}
+    keys |= {k for t in types for k in service["resources"][t]["condition_keys"]}
     shapes = [shape(service["resources"][t]["arn"]) for t in types]
     for resource in permission["On"]:
         if resource == "*":
@@ -47,6 +48,8 @@ def faults(permission):
     if not permission["On"]:
         found.append(f"{permission['Action']} on nothing")
     key = permission["If"]["Key"]
+    tag, slash, _ = key.partition("/")
+    key = tag + "/${TagKey}" if slash else key
     if key and key not in keys:
         found.append(f"{permission['Action']} has no condition key {key}")
     return found
@@ -62,6 +65,7 @@ BROKEN = [
     permission("iam:GetUser", "arn:aws:iam::123456789012:role/x"),
     permission("ecs:DescribeTaskDefinition", "arn:aws:ecs:eu-north-1:123456789012:task-definition/f:*"),
     permission("iam:PassRole", "arn:aws:iam::123456789012:role/x", "iam:PolicyARN"),
+    permission("iam:GetGroup", "arn:aws:iam::123456789012:group/x", "aws:ResourceTag/a"),
 ]
 for broken in BROKEN:
     if not faults(broken):

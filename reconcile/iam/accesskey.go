@@ -84,6 +84,7 @@ func (k *AccessKey) Permissions() []reconcile.Permission {
 	p := reconcile.Permissions{On: []string{k.userARN}}
 	p.Read("iam:GetUser", "iam:ListAccessKeys", "iam:GetAccessKeyLastUsed")
 	p.Write("iam:CreateAccessKey", "iam:UpdateAccessKey", "iam:DeleteAccessKey", "iam:TagUser")
+	p.Delete("iam:DeleteAccessKey")
 	for _, s := range k.sinks {
 		if s, ok := s.(*sink.SecretsManager); ok {
 			p.List = append(p.List, s.Permissions(k.env)...)

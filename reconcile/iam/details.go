@@ -328,10 +328,11 @@ func detailPolicy(detail types.ManagedPolicyDetail, tags map[string]string) (*li
 	return nil, fmt.Errorf("aws answered no default version of %s", aws.ToString(detail.Arn))
 }
 
-// Permissions are what reading an account by the page needs, where the spec is
-// large enough for it.
+// Permissions are what reading an account by the page needs: where the spec is
+// large enough for it, and where something is to be deleted.
 func Permissions(want spec.IAM) []reconcile.Permission {
 	p := reconcile.Permissions{On: []string{"*"}}
+	p.Delete("iam:GetAccountAuthorizationDetails", "iam:ListOpenIDConnectProviders")
 	if entities(want) > many {
 		p.Read("iam:GetAccountAuthorizationDetails", "iam:ListRoles", "tag:GetResources")
 	}

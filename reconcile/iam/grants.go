@@ -138,6 +138,7 @@ func normalGrants(tree map[string]any, g grants) error {
 // attached is what the spec attaches: whoever may attach any policy may do
 // anything.
 func (g grants) permissions(p *reconcile.Permissions, kind string) {
+	p.Delete("iam:Detach"+kind+"Policy", "iam:Delete"+kind+"Policy")
 	if g.attached != nil {
 		p.Read("iam:ListAttached" + kind + "Policies")
 		p.Write("iam:Detach" + kind + "Policy")

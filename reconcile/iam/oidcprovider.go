@@ -146,6 +146,7 @@ func (p OIDCProviders) Permissions(want spec.IAMOIDCProvider) []reconcile.Permis
 	n.Write("iam:CreateOpenIDConnectProvider", "iam:AddClientIDToOpenIDConnectProvider", "iam:RemoveClientIDFromOpenIDConnectProvider",
 		"iam:TagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider")
 	n.Also(reconcile.Writing, "iam:CreateOpenIDConnectProvider", "iam:TagOpenIDConnectProvider")
+	n.Delete("iam:DeleteOpenIDConnectProvider")
 	if want.ThumbprintList != nil {
 		n.Write("iam:UpdateOpenIDConnectProviderThumbprint")
 	}

@@ -229,6 +229,7 @@ func (p Policies) Permissions(want spec.IAMPolicy) []reconcile.Permission {
 	n.Read("iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyVersions")
 	n.Write("iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion", "iam:DeletePolicyVersion", "iam:TagPolicy", "iam:UntagPolicy")
 	n.Also(reconcile.Writing, "iam:CreatePolicy", "iam:TagPolicy")
+	n.Delete("iam:DeletePolicyVersion", "iam:DeletePolicy")
 	return n.List
 }
 

@@ -36,7 +36,7 @@ func Removals(api API, seen *Census, env reconcile.Env, going spec.IAM, keys Key
 		users := Users{api: api, env: env, seen: seen, read: seen.userAs("user"), granted: seen.granted}
 		all = append(all, reconcile.Remove(users, env, w))
 		key := &keyRemoval{AccessKey: AccessKey{
-			api: api, env: env, user: w.Name,
+			api: api, env: env, user: w.Name, userARN: *env.ARN(w.ID(), w.Path),
 			base: func(ctx context.Context) (liveUser, error) { return seen.userAs("key of")(ctx, w.Name) },
 		}}
 		key.again = func(ctx context.Context, name string) (liveUser, error) { return describeUser(ctx, api, name) }

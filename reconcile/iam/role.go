@@ -183,6 +183,7 @@ func (r Roles) Permissions(want spec.IAMRole) []reconcile.Permission {
 		p.Write("iam:UpdateRole")
 	}
 	roleGrants(want).permissions(&p, "Role")
+	p.Delete("iam:DeleteRole")
 	return p.List
 }
 

@@ -176,9 +176,14 @@ func (u Users) Permissions(want spec.IAMUser) []reconcile.Permission {
 	p.Write("iam:CreateUser", "iam:TagUser", "iam:UntagUser")
 	p.Also(reconcile.Writing, "iam:CreateUser", "iam:TagUser")
 	userGrants(want).permissions(&p, "User")
+	p.Delete("iam:ListAccessKeys", "iam:GetLoginProfile", "iam:ListMFADevices", "iam:ListSSHPublicKeys", "iam:ListSigningCertificates",
+		"iam:ListServiceSpecificCredentials", "iam:DeleteUser")
 	if want.Groups != nil {
 		p.Read("iam:ListGroupsForUser")
-		p.On = []string{*u.env.ARN(spec.ID{Kind: spec.Group, Name: "*"}, "")}
+	}
+	p.On = []string{*u.env.ARN(spec.ID{Kind: spec.Group, Name: "*"}, "")}
+	p.Delete("iam:RemoveUserFromGroup")
+	if want.Groups != nil {
 		p.Write("iam:RemoveUserFromGroup")
 	}
 	if len(want.Groups) > 0 {

@@ -52,6 +52,7 @@ func (s *SecretsManager) Permissions(env reconcile.Env) []reconcile.Permission {
 	p.Read("secretsmanager:GetSecretValue")
 	p.Write("secretsmanager:DescribeSecret", "secretsmanager:CreateSecret", "secretsmanager:TagResource", "secretsmanager:PutSecretValue")
 	p.Also(reconcile.Writing, "secretsmanager:CreateSecret", "secretsmanager:TagResource")
+	p.Delete("secretsmanager:DescribeSecret", "secretsmanager:DeleteSecret")
 	if s.KMSKeyID != nil {
 		p.Write("secretsmanager:UpdateSecret")
 		p.On = []string{*s.KMSKeyID}

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
@@ -27,5 +28,37 @@ func Permissions(s *spec.Spec, purposes ...reconcile.Purpose) []reconcile.Permis
 		n.On = []string{"arn:" + s.Partition + ":s3:::" + l.Bucket + "/" + l.Key}
 		n.Write("s3:GetObject", "s3:PutObject")
 	}
+	if slices.Contains(purposes, reconcile.Deleting) {
+		n.List = append(n.List, orphaned(env)...)
+	}
 	return slices.DeleteFunc(n.List, func(p reconcile.Permission) bool { return !slices.Contains(purposes, p.For) })
+}
+
+// orphaned are what is needed to delete what has left the spec: of whatever
+// name, if it carries the stack's mark. What looks for that, and whether it is
+// gone, is about what carries none. Of buckets there is nothing, since IAM does
+// not know their tags, and any bucket is too many.
+func orphaned(env reconcile.Env) []reconcile.Permission {
+	any := spec.Spec{
+		Logs: spec.Logs{LogGroups: []spec.LogsLogGroup{{Name: "*"}}},
+		ECR:  spec.ECR{Repositories: []spec.ECRRepository{{Name: "*"}}},
+		IAM: spec.IAM{
+			OIDCProviders: []spec.IAMOIDCProvider{{URL: "*"}}, Policies: []spec.IAMPolicy{{Name: "*"}}, Roles: []spec.IAMRole{{Name: "*"}},
+			Users: []spec.IAMUser{{Name: "*", AccessKey: &spec.IAMAccessKey{}}},
+		},
+		ECS: spec.ECS{Clusters: []spec.ECSCluster{{Name: "*"}}, TaskDefinitions: []spec.ECSTaskDefinition{{Family: "*"}}},
+	}
+	var all []reconcile.Permission
+	for _, r := range resources(&place{}, env, &any, iam.Keys{}, nil) {
+		for _, p := range r.Permissions() {
+			// Groups have no tags; what IAM knows no resource of has none either.
+			if on := p.On[0]; p.For == reconcile.Deleting && on != "*" && !strings.Contains(on, ":group/") {
+				p.If = reconcile.Condition{Operator: "StringEquals", Key: "aws:ResourceTag/" + reconcile.Mark, Values: []string{env.Stack}}
+			}
+			if p.For != reconcile.Writing {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
 }

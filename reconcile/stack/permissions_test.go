@@ -41,7 +41,9 @@ func within(s *spec.Spec, calls []string, purposes ...reconcile.Purpose) error {
 		if !granted.calls[p.Call] {
 			granted.calls[p.Call] = false
 		}
-		if recordGrants {
+	}
+	if recordGrants {
+		for _, p := range stack.Permissions(s, reconcile.Reading, reconcile.Writing, reconcile.Deleting) {
 			line, err := json.Marshal(p)
 			if err != nil {
 				return err

@@ -23,6 +23,8 @@ var jobs = map[string][]reconcile.Purpose{
 	"dry-run": {reconcile.Reading},
 	"run":     {reconcile.Reading, reconcile.Writing},
 	"watch":   {reconcile.Reading, reconcile.Writing},
+	"prune":   {reconcile.Reading, reconcile.Writing, reconcile.Deleting},
+	"destroy": {reconcile.Reading, reconcile.Deleting},
 }
 
 func newPermissions(env Env) *cobra.Command {
@@ -40,9 +42,13 @@ func newPermissions(env Env) *cobra.Command {
 it. Where one policy of IAM's size does not hold it, a list of policies is
 printed, all of which have to be attached.
 
+For prune and destroy it covers what has left the spec too, by the stack's mark.
+A bucket is the exception, since IAM does not know its tags: add it by its name.
+
 Where the spec names no account, AWS is asked whose the credentials are.`,
 		Example: `  churn-reconcile permissions -f dev.yaml >policy.json
-  churn-reconcile permissions -f dev.yaml --for dry-run`,
+  churn-reconcile permissions -f dev.yaml --for dry-run
+  churn-reconcile permissions -f dev.yaml --for destroy`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := errors.Join(aws.check(), log.check(), oneOf("-o", format, "json"),
