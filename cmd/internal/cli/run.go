@@ -207,7 +207,7 @@ func (r *runner) reconcile(ctx context.Context, file *spec.File, dryRun bool, ap
 			return nil, r.process.explain(err)
 		}
 		for _, line := range undecided {
-			fmt.Fprintln(r.progress, view.Printable("Warning: "+line))
+			fmt.Fprintln(r.told, view.Printable("Warning: "+line))
 		}
 	}
 	digest := reconcile.Digest(st.Scope(), reconcile.Pending(look.Results()))
