@@ -198,17 +198,18 @@ func (r *Run) letsGo(h Holder) bool {
 // and where it goes for those that need it.
 func (r *Run) order() {
 	wait := func(n, first *node) {
-		if first != nil && !slices.Contains(n.after, first) {
+		if !slices.Contains(n.after, first) {
 			n.after = append(n.after, first)
 		}
 	}
 	for _, n := range r.nodes {
 		for _, id := range n.res.Needs() {
 			switch need := r.byID[id]; {
-			case !n.goes:
-				wait(n, need)
-			case need != nil && need.goes:
+			case need == nil:
+			case n.goes && need.goes:
 				wait(need, n)
+			case !n.goes && !need.goes:
+				wait(n, need)
 			}
 		}
 		for _, h := range n.plan.Holders {

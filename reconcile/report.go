@@ -67,6 +67,8 @@ type Report struct {
 	Interrupted bool
 	Declared    int // resources of the spec, looked at or not
 	Results     []Result
+	Orphans     []spec.ID // what carries the stack's mark and is not in the spec; nil: nobody has looked
+	Destroyed   bool      // the run was to leave nothing of the stack
 	Outputs     []Output
 	Digest      string // of what there was to do; see [Digest]
 	Command     string // runs exactly this plan; "": it cannot be had again

@@ -111,6 +111,11 @@ func Kinds() []Kind {
 	return all
 }
 
+// SameName says that AWS takes two names of the kind for the same.
+func (k Kind) SameName(a, b string) bool {
+	return a == b || k.row().foldsName && strings.EqualFold(a, b)
+}
+
 // FoldsTags says that AWS takes tag keys that differ in case only for the same:
 // to tag Project replaces project, and to untag either takes away whichever is
 // there.
@@ -123,6 +128,37 @@ func (k Kind) ARN(name, path string, in Identity) string {
 		"{partition}", in.Partition, "{region}", in.Region, "{account}", in.Account,
 		"{path}", cmp.Or(path, "/"), "{name}", name,
 	).Replace(k.row().arn)
+}
+
+// Located is the resource that an ARN names, with IAM's path. It is not ok where
+// that is of no kind here, or somewhere else. Of a task definition it is the
+// family, whatever the revision.
+func Located(arn string, in Identity) (id ID, path string, ok bool) {
+	for _, row := range kinds {
+		template := row.arn
+		if row.Kind == TaskDefinition {
+			template = "arn:{partition}:ecs:{region}:{account}:task-definition/{name}"
+		}
+		before, hasPath := strings.CutSuffix(template, "{path}{name}")
+		before = strings.TrimSuffix(before, "{name}")
+		prefix := strings.NewReplacer("{partition}", in.Partition, "{region}", in.Region, "{account}", in.Account).Replace(before)
+		name, found := strings.CutPrefix(arn, prefix)
+		if template == "" || !found {
+			continue
+		}
+		switch {
+		case hasPath:
+			i := strings.LastIndex(name, "/")
+			if i < 0 {
+				continue
+			}
+			path, name = name[:i+1], name[i+1:]
+		case row.Kind == TaskDefinition:
+			name, _, _ = strings.Cut(name, ":")
+		}
+		return ID{row.Kind, strings.TrimSuffix(name, ":*")}, path, name != ""
+	}
+	return ID{}, "", false
 }
 
 // Resources lists what the spec declares, in report order and within a kind in

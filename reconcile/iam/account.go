@@ -56,7 +56,7 @@ func New(api API, tagging TaggingAPI, env reconcile.Env, want spec.IAM, keys Key
 		all = append(all, reconcile.Declare(Roles{api: api, env: env, known: known, read: read.role}, env, w))
 	}
 	for _, w := range want.Groups {
-		all = append(all, reconcile.Declare(Groups{api, env, known, read.group}, env, w))
+		all = append(all, reconcile.Declare(Groups{api: api, env: env, known: known, read: read.group}, env, w))
 	}
 	claims := map[string]*claim{}
 	for _, w := range want.Users {

@@ -8,19 +8,27 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/policy"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
+
+// CensusAPI is what a census needs of IAM.
+type CensusAPI interface {
+	DetailsAPI
+	ListOpenIDConnectProviders(context.Context, *iam.ListOpenIDConnectProvidersInput, ...func(*iam.Options)) (*iam.ListOpenIDConnectProvidersOutput, error)
+}
 
 // A Census is what IAM has in the account, by the page: who there is, with
 // what tags, and what is attached to whom. Whoever deletes has to know that of
 // all. One is read for all that ask, until something was written, or somebody
 // asks a second time.
 type Census struct {
-	api   DetailsAPI
+	api   CensusAPI
 	mu    sync.Mutex
 	page  pages
 	fresh bool
@@ -28,32 +36,32 @@ type Census struct {
 }
 
 // NewCensus prepares a census.
-func NewCensus(api DetailsAPI) *Census { return &Census{api: api} }
+func NewCensus(api CensusAPI) *Census { return &Census{api: api} }
 
 // read answers who asks.
-func (s *Census) read(ctx context.Context, who string) (pages, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.fresh || s.asked[who] {
-		page, err := readPages(ctx, s.api)
+func (c *Census) read(ctx context.Context, who string) (pages, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.fresh || c.asked[who] {
+		page, err := readPages(ctx, c.api)
 		if err != nil {
 			return pages{}, err
 		}
-		s.page, s.fresh, s.asked = page, true, map[string]bool{}
+		c.page, c.fresh, c.asked = page, true, map[string]bool{}
 	}
-	s.asked[who] = true
-	return s.page, nil
+	c.asked[who] = true
+	return c.page, nil
 }
 
 // writes has the census forget what it has seen after each of the steps, also
 // one that has failed.
-func (s *Census) writes(steps []reconcile.Step) []reconcile.Step {
+func (c *Census) writes(steps []reconcile.Step) []reconcile.Step {
 	for i, step := range steps {
 		steps[i].Do = func(ctx context.Context) error {
 			defer func() {
-				s.mu.Lock()
-				s.fresh = false
-				s.mu.Unlock()
+				c.mu.Lock()
+				c.fresh = false
+				c.mu.Unlock()
 			}()
 			return step.Do(ctx)
 		}
@@ -62,8 +70,8 @@ func (s *Census) writes(steps []reconcile.Step) []reconcile.Step {
 }
 
 // policy reads a policy without its tags, which the pages do not tell.
-func (s *Census) policy(ctx context.Context, arn string) (livePolicy, error) {
-	page, err := s.read(ctx, "policy "+arn)
+func (c *Census) policy(ctx context.Context, arn string) (livePolicy, error) {
+	page, err := c.read(ctx, "policy "+arn)
 	detail, ok := page.policies[arn]
 	if err != nil || !ok {
 		return livePolicy{}, err
@@ -80,8 +88,8 @@ func (s *Census) policy(ctx context.Context, arn string) (livePolicy, error) {
 	return *live, nil
 }
 
-func (s *Census) role(ctx context.Context, want spec.IAMRole) (liveRole, error) {
-	page, err := s.read(ctx, "role "+want.Name)
+func (c *Census) role(ctx context.Context, want spec.IAMRole) (liveRole, error) {
+	page, err := c.read(ctx, "role "+want.Name)
 	detail, ok := page.roles[want.Name]
 	if err != nil || !ok {
 		return liveRole{}, err
@@ -90,10 +98,19 @@ func (s *Census) role(ctx context.Context, want spec.IAMRole) (liveRole, error) 
 	return liveRole{Exists: true, Is: is}, err
 }
 
+func (c *Census) group(ctx context.Context, want spec.IAMGroup) (liveGroup, error) {
+	page, err := c.read(ctx, "group "+want.Name)
+	detail, ok := page.groups[want.Name]
+	if err != nil || !ok {
+		return liveGroup{}, err
+	}
+	return liveGroup{Exists: true, Is: spec.IAMGroup{Name: want.Name, Policies: attachedARNs(detail.AttachedManagedPolicies)}}, nil
+}
+
 // userAs reads a user for one of several that ask for it.
-func (s *Census) userAs(who string) func(context.Context, string) (liveUser, error) {
+func (c *Census) userAs(who string) func(context.Context, string) (liveUser, error) {
 	return func(ctx context.Context, name string) (liveUser, error) {
-		page, err := s.read(ctx, who+" "+name)
+		page, err := c.read(ctx, who+" "+name)
 		detail, ok := page.users[name]
 		if err != nil || !ok {
 			return liveUser{}, err
@@ -102,8 +119,8 @@ func (s *Census) userAs(who string) func(context.Context, string) (liveUser, err
 	}
 }
 
-func (s *Census) granted(ctx context.Context, want spec.IAMUser) (grants, error) {
-	page, err := s.read(ctx, "grants of "+want.Name)
+func (c *Census) granted(ctx context.Context, want spec.IAMUser) (grants, error) {
+	page, err := c.read(ctx, "grants of "+want.Name)
 	detail, ok := page.users[want.Name]
 	if err != nil || !ok {
 		return grants{}, err
@@ -112,8 +129,8 @@ func (s *Census) granted(ctx context.Context, want spec.IAMUser) (grants, error)
 }
 
 // attached lists who has a policy attached, or for a boundary.
-func (s *Census) attached(ctx context.Context, arn string) ([]reconcile.Holder, error) {
-	page, err := s.read(ctx, "attachments of "+arn)
+func (c *Census) attached(ctx context.Context, arn string) ([]reconcile.Holder, error) {
+	page, err := c.read(ctx, "attachments of "+arn)
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +163,8 @@ func (s *Census) attached(ctx context.Context, arn string) ([]reconcile.Holder, 
 }
 
 // profiles lists the instance profiles that a role is in.
-func (s *Census) profiles(ctx context.Context, role string) ([]reconcile.Holder, error) {
-	page, err := s.read(ctx, "profiles of "+role)
+func (c *Census) profiles(ctx context.Context, role string) ([]reconcile.Holder, error) {
+	page, err := c.read(ctx, "profiles of "+role)
 	if err != nil {
 		return nil, err
 	}
@@ -163,8 +180,8 @@ func (s *Census) profiles(ctx context.Context, role string) ([]reconcile.Holder,
 }
 
 // trusting lists the roles whose trust policy names an OpenID Connect provider.
-func (s *Census) trusting(ctx context.Context, arn string) ([]reconcile.Holder, error) {
-	page, err := s.read(ctx, "trust in "+arn)
+func (c *Census) trusting(ctx context.Context, arn string) ([]reconcile.Holder, error) {
+	page, err := c.read(ctx, "trust in "+arn)
 	if err != nil {
 		return nil, err
 	}
@@ -187,4 +204,44 @@ func (s *Census) trusting(ctx context.Context, arn string) ([]reconcile.Holder, 
 func sorted(holders []reconcile.Holder) []reconcile.Holder {
 	slices.SortFunc(holders, func(a, b reconcile.Holder) int { return strings.Compare(a.What, b.What) })
 	return holders
+}
+
+// An Entity is something in the account.
+type Entity struct {
+	ID   spec.ID
+	Path string
+	Tags map[string]string // nil: not told
+}
+
+// Entities are the users, the roles and, without their tags, the customer-managed
+// policies and the OpenID Connect providers of the account.
+func (c *Census) Entities(ctx context.Context) ([]Entity, error) {
+	var all, providers []Entity
+	var reads awsx.Reads
+	reads.Go(func() error {
+		page, err := c.read(ctx, "entities")
+		for _, u := range page.users {
+			all = append(all, Entity{spec.ID{Kind: spec.User, Name: aws.ToString(u.UserName)}, aws.ToString(u.Path), tagMap(u.Tags)})
+		}
+		for _, r := range page.roles {
+			all = append(all, Entity{spec.ID{Kind: spec.Role, Name: aws.ToString(r.RoleName)}, aws.ToString(r.Path), tagMap(r.Tags)})
+		}
+		for arn, p := range page.policies {
+			all = append(all, Entity{spec.ID{Kind: spec.Policy, Name: lastSegment(arn)}, aws.ToString(p.Path), nil})
+		}
+		return err
+	})
+	reads.Go(func() error {
+		out, err := c.api.ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{})
+		if err != nil {
+			return err
+		}
+		for _, p := range out.OpenIDConnectProviderList {
+			_, name, _ := strings.Cut(aws.ToString(p.Arn), ":oidc-provider/")
+			providers = append(providers, Entity{ID: spec.ID{Kind: spec.OIDCProvider, Name: name}})
+		}
+		return nil
+	})
+	err := reads.Wait()
+	return append(all, providers...), err
 }

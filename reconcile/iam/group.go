@@ -39,6 +39,7 @@ type Groups struct {
 	env   reconcile.Env
 	known known
 	read  func(context.Context, spec.IAMGroup) (liveGroup, error)
+	seen  *Census // where its policies are to be deleted
 }
 
 var _ reconcile.Kind[spec.IAMGroup, reconcile.NoFacts] = Groups{}

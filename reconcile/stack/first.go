@@ -19,25 +19,30 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
-// marked asks the tagging API for the ARNs of what carries the stack's mark. It
-// knows neither users nor roles, and lists IAM's policies in one region only.
-func marked(ctx context.Context, cfg aws.Config, s *spec.Spec) ([]string, error) {
-	regions := []string{s.Region}
+// regions are where the tagging API lists what the spec declares: IAM's policies
+// in one region only.
+func regions(s *spec.Spec) []string {
 	if home := iam.GlobalRegion(s.Partition); home != s.Region && len(s.IAM.Policies)+len(s.IAM.OIDCProviders) > 0 {
-		regions = append(regions, home)
+		return []string{s.Region, home}
 	}
+	return []string{s.Region}
+}
+
+// marked asks the tagging API for the ARNs of what carries the stack's mark. It
+// knows neither users nor roles.
+func marked(ctx context.Context, cfg aws.Config, stack string, regions ...string) ([]string, error) {
 	found := make([][]string, len(regions))
 	var reads awsx.Reads
 	for i, region := range regions {
 		reads.Go(func() error {
 			api := tagging.NewFromConfig(cfg, func(o *tagging.Options) { o.Region = region })
 			pages := tagging.NewGetResourcesPaginator(api, &tagging.GetResourcesInput{
-				TagFilters: []types.TagFilter{{Key: aws.String(reconcile.Mark), Values: []string{s.Stack()}}},
+				TagFilters: []types.TagFilter{{Key: aws.String(reconcile.Mark), Values: []string{stack}}},
 			})
 			for pages.HasMorePages() {
 				page, err := pages.NextPage(ctx)
 				if err != nil {
-					return fmt.Errorf("look in %s for what carries the mark of %s: %w", region, s.Stack(), awsx.Clean(err))
+					return fmt.Errorf("look in %s for what carries the mark of %s: %w", region, stack, awsx.Clean(err))
 				}
 				for _, r := range page.ResourceTagMappingList {
 					found[i] = append(found[i], aws.ToString(r.ResourceARN))

@@ -32,6 +32,10 @@ type Look struct {
 	// everything else alone; nil: an ordinary run.
 	Rotate func(user string) bool
 
+	// Prune also deletes what carries the stack's mark and is not in the spec;
+	// Destroy deletes all that carries it, and does nothing else.
+	Prune, Destroy bool
+
 	// Batch is the stacks that are looked at together; nil: this one alone.
 	Batch *Batch
 }
@@ -73,6 +77,10 @@ func (b *Batch) snapshot(a *account, at *place, partition string) *iam.Snapshot 
 type Stack struct {
 	Spec      *spec.Spec
 	Resources []reconcile.Resource
+
+	// Orphans are what carries the stack's mark and is not in the spec; nil where
+	// nobody has asked for an inventory.
+	Orphans []spec.ID
 
 	// Caller is the ARN of whose credentials the run has; "" where the spec names
 	// its account, and nobody had to ask.
@@ -136,7 +144,7 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 	if file.Account() != "" {
 		st.verify = verify(func() (arn.ARN, error) { return account.caller(ctx, at) }, st.Spec)
 	}
-	st.marked = sync.OnceValues(func() ([]string, error) { return marked(ctx, at.cfg, st.Spec) })
+	st.marked = sync.OnceValues(func() ([]string, error) { return marked(ctx, at.cfg, st.Spec.Stack(), regions(st.Spec)...) })
 
 	st.access = func() ([]string, error) { return checkAccess(ctx, at.iam, s.o.Pause, st.Spec) }
 
@@ -150,12 +158,27 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 		st.Claim = lease.Claim{Stack: st.Spec.Stack(), Run: run, TTL: l.TTL, Now: s.o.Now}
 	}
 	keys.Files.Stack = owner(at.cfg, st.Spec)
-	st.Resources = resources(at, env, st.Spec, keys, look.Batch.snapshot(account, at, env.Partition))
-	if look.Rotate != nil {
-		st.Resources, err = rotated(st.Resources, look.Rotate)
-	} else {
-		st.Resources, err = target(st.Resources, look.Target)
+	if look.Prune || look.Destroy {
+		census := iam.NewCensus(at.iam)
+		orphans, err := (&inventory{at: at, env: env, spec: st.Spec, census: census}).orphans(ctx)
+		if err != nil {
+			return nil, err
+		}
+		st.Orphans = []spec.ID{}
+		for _, o := range orphans {
+			st.Orphans = append(st.Orphans, o.ID)
+		}
+		if st.Resources, err = st.removals(at, env, keys, census, orphans, look); err != nil || look.Destroy {
+			return st, err
+		}
 	}
+	declared := resources(at, env, st.Spec, keys, look.Batch.snapshot(account, at, env.Partition))
+	if look.Rotate != nil {
+		declared, err = rotated(declared, look.Rotate)
+	} else {
+		declared, err = target(declared, look.Target, st.Resources)
+	}
+	st.Resources = append(declared, st.Resources...)
 	return st, err
 }
 
@@ -241,8 +264,9 @@ func declare[S spec.Resource, F any](all []reconcile.Resource, kind reconcile.Ki
 	return all
 }
 
-// target keeps what the globs match, and what that needs.
-func target(all []reconcile.Resource, globs []string) ([]reconcile.Resource, error) {
+// target keeps what the globs match, and what that needs. A glob may match
+// something beside in place of that.
+func target(all []reconcile.Resource, globs []string, beside []reconcile.Resource) ([]reconcile.Resource, error) {
 	if len(globs) == 0 {
 		return all, nil
 	}
@@ -262,7 +286,7 @@ func target(all []reconcile.Resource, globs []string) ([]reconcile.Resource, err
 	}
 	var errs []error
 	for _, glob := range globs {
-		var hit bool
+		hit := slices.ContainsFunc(beside, func(r reconcile.Resource) bool { return reconcile.Glob(glob, r.ID().String()) })
 		for id := range byID {
 			if reconcile.Glob(glob, id.String()) {
 				hit = true
@@ -285,15 +309,19 @@ func addresses(all []reconcile.Resource) string {
 	for _, r := range all {
 		ids = append(ids, r.ID())
 	}
+	return names(ids)
+}
+
+func names(ids []spec.ID) string {
 	slices.SortFunc(ids, spec.Compare)
 	const most = 20
-	var names []string
+	var words []string
 	for i, id := range ids {
 		if i == most {
-			names = append(names, fmt.Sprintf("and %d more", len(ids)-most))
+			words = append(words, fmt.Sprintf("and %d more", len(ids)-most))
 			break
 		}
-		names = append(names, id.String())
+		words = append(words, id.String())
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(words, ", ")
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -108,54 +107,35 @@ func (f *permitFlags) permit(look *reconcile.Run, approval *reconcile.Approval, 
 // not name, where there is somebody to ask: credentials of another account
 // would make everything there.
 func (r *runner) confirm(ctx context.Context, st *stack.Stack, look *reconcile.Run) error {
-	env, progress := r.env, r.progress
 	pending := reconcile.Pending(look.Results())
 	if st.Spec.AccountGiven || len(pending) == 0 || r.process.interrupted() ||
-		!isTerminal(env.Stdin) || !isTerminal(env.Stderr) || !st.First(look) {
+		!isTerminal(r.env.Stdin) || !isTerminal(r.env.Stderr) || !st.First(look) {
 		return nil
 	}
-	r.asking.Lock()
-	defer r.asking.Unlock()
 	counts := map[reconcile.Action]int{}
 	for _, c := range pending {
 		counts[c.Action]++
 	}
-	progress.Hide()
-	defer progress.Show()
 	of := st.Spec
-	fmt.Fprintf(env.Stderr, "%s", view.Printable(fmt.Sprintf(`This is the first run of %s in this account, which the spec does not name.
+	word, err := r.question(ctx, fmt.Sprintf(`This is the first run of %s in this account, which the spec does not name.
 
   account  %s
   region   %s
   caller   %s
   to do    %d to create, %d to update
 
-Go on? [y/N] `, of.Stack(), of.Account, of.Region, st.Caller, counts[reconcile.Create], counts[reconcile.Update])))
-
-	answer := make(chan string, 1)
-	go func() {
-		// An end of the input is an empty answer.
-		line, _ := bufio.NewReader(env.Stdin).ReadString('\n')
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case word := <-answer:
-		if word == "y" || word == "yes" {
-			return nil
-		}
-		return errors.New("not confirmed: nothing was written")
-	case <-r.process.stop:
-		return r.process.explain(reconcile.ErrInterrupted)
-	case <-ctx.Done():
-		return fmt.Errorf("not confirmed: nothing was written: %w", context.Cause(ctx))
+Go on? [y/N] `, of.Stack(), of.Account, of.Region, st.Caller, counts[reconcile.Create], counts[reconcile.Update]))
+	if word = strings.ToLower(word); err == nil && word != "y" && word != "yes" {
+		err = errors.New("not confirmed: nothing was written")
 	}
+	return err
 }
 
 // again is the command line that makes a plan once more: what has a part in
 // what there is to do, and where.
 func again(command []string, given *pflag.FlagSet) string {
 	words := command
-	for _, name := range []string{"file", "var", "target", "region", "profile", "endpoint-url", "sandbox", "allow-github"} {
+	for _, name := range []string{"file", "var", "target", "region", "profile", "endpoint-url", "sandbox", "allow-github", "prune"} {
 		flag := given.Lookup(name)
 		if flag == nil || !flag.Changed {
 			continue

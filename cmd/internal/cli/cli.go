@@ -105,7 +105,7 @@ func newRoot(env Env) *cobra.Command {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.SetFlagErrorFunc(badFlag)
-	root.AddCommand(newValidate(env), newExplain(env), newInit(env), newOutputs(env), newExport(env), newRotate(env), newUnlock(env), newWatch(env), newPermissions(env), newGraph(env), newSchema(env), newSandbox(env), newVersion(env))
+	root.AddCommand(newValidate(env), newExplain(env), newInit(env), newOutputs(env), newExport(env), newRotate(env), newDestroy(env), newUnlock(env), newWatch(env), newPermissions(env), newGraph(env), newSchema(env), newSandbox(env), newVersion(env))
 
 	root.AddCommand(newElsewhere()...)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {

@@ -46,6 +46,7 @@ type runFlags struct {
 
 	leaseTimeout time.Duration
 	shard        string
+	prune        bool
 
 	failOnNewAccess bool
 }
@@ -66,11 +67,12 @@ func newRun(env Env) *cobra.Command {
 			case cmd.Flags().NFlag() == 0 && !defaultSpecExists():
 				return cmd.Help()
 			}
-			return run(cmd.Context(), env, f, []string{"churn-reconcile"}, stack.Look{Target: f.targets})
+			return run(cmd.Context(), env, f, []string{"churn-reconcile"}, stack.Look{Target: f.targets, Prune: f.prune})
 		},
 	}
 	f.register(cmd, env)
 	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only addresses that match `GLOB`, and what they need; repeatable")
+	cmd.Flags().BoolVar(&f.prune, "prune", false, "also delete what carries the stack's mark and is not in the spec")
 	cmd.Flags().BoolVar(&f.failOnNewAccess, "fail-on-new-access", false, "write nothing where a policy would allow more than the live one")
 	cmd.Flags().StringVar(&f.shard, "shard", "", "only every Nth of several specs, from the Kth on, as `K/N`; N alone takes K from JOB_COMPLETION_INDEX")
 	cmd.Flags().BoolVar(&version, "version", false, "print the version")
@@ -197,11 +199,14 @@ func (r *runner) reconcile(ctx context.Context, file *spec.File, dryRun bool, ap
 	if err := st.Verify(); err != nil {
 		return nil, r.process.explain(err)
 	}
-	// After an interrupt nothing is begun, and the report says what was read.
-	if err := st.CheckAbsence(look); err != nil && !r.process.interrupted() {
-		return nil, err
+	destroy := r.which.Destroy
+	if !destroy { // what is gone is as it should be
+		// After an interrupt nothing is begun, and the report says what was read.
+		if err := st.CheckAbsence(look); err != nil && !r.process.interrupted() {
+			return nil, err
+		}
 	}
-	if r.which.Rotate == nil {
+	if r.which.Rotate == nil && !destroy {
 		undecided, err := st.CheckAccess()
 		if err != nil {
 			return nil, r.process.explain(err)
@@ -210,24 +215,39 @@ func (r *runner) reconcile(ctx context.Context, file *spec.File, dryRun bool, ap
 			fmt.Fprintln(r.told, view.Printable("Warning: "+line))
 		}
 	}
+	kept := look.CheckHolders()
 	digest := reconcile.Digest(st.Scope(), reconcile.Pending(look.Results()))
 	refused := r.permit.permit(look, approval, st)
 	if refused == nil && r.failOnNewAccess {
 		refused = look.RefuseNewAccess()
 	}
+	if refused == nil && destroy {
+		refused = kept
+	}
 	if refused == nil && !dryRun {
 		if r.ask && !r.permit.yes {
-			if err := r.confirm(ctx, st, look); err != nil {
+			confirm := r.confirm
+			if destroy {
+				confirm = r.confirmDestroy
+			}
+			if err := confirm(ctx, st, look); err != nil {
 				return nil, err
 			}
 		}
 		look.Apply(ctx)
 	}
+	if refused == nil {
+		refused = kept
+	}
+	var outputs []reconcile.Output
+	if !destroy {
+		outputs = st.Outputs(look)
+	}
 	s := st.Spec
 	return &reconcile.Report{
 		Spec: s.File, Project: s.Project, Environment: s.Environment, Account: s.Account, Region: s.Region,
 		DryRun: dryRun, Interrupted: r.process.interrupted(),
-		Declared: len(s.IDs()), Results: look.Results(), Outputs: st.Outputs(look),
+		Declared: len(s.IDs()), Results: look.Results(), Orphans: st.Orphans, Destroyed: destroy, Outputs: outputs,
 		Digest: digest, Command: r.command,
 		Duration: r.env.Now().Sub(start), APICalls: int(calls.Load()),
 	}, refused

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 // formatVersion is the version of the JSON report. A new key does not change
@@ -22,6 +23,7 @@ type jsonReport struct {
 	InSync        bool                  `json:"in_sync"`
 	Digest        string                `json:"digest"`
 	Resources     []jsonResource        `json:"resources"`
+	Orphans       *[]string             `json:"orphans,omitempty"` // none where nobody has looked for any
 	Summary       jsonSummary           `json:"summary"`
 	Outputs       map[string]jsonOutput `json:"outputs"`
 	DurationMS    int64                 `json:"duration_ms"`
@@ -97,6 +99,10 @@ func jsonOf(r *reconcile.Report) jsonReport {
 		DurationMS:    r.Duration.Milliseconds(),
 		APICalls:      r.APICalls,
 	}
+	if r.Orphans != nil {
+		orphans := addresses(r.Orphans)
+		report.Orphans = &orphans
+	}
 	for _, res := range r.Results {
 		resource := jsonResource{
 			Address: res.ID.String(),
@@ -120,4 +126,12 @@ func jsonOf(r *reconcile.Report) jsonReport {
 		report.Outputs[o.Name] = jsonOutput{o.Value, o.Sensitive}
 	}
 	return report
+}
+
+func addresses(ids []spec.ID) []string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	return texts
 }

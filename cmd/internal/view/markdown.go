@@ -41,7 +41,9 @@ func markdownAfter(w io.Writer, first string, r *reconcile.Report) error {
 	var m markdown
 	m.add(first)
 	m.add("### " + inert(headline(r)) + "\n\n" + code(header(r)) + "\n\n")
-
+	if text := orphans(r); text != "" {
+		m.add(inert(text) + "\n\n")
+	}
 	m.approval(r)
 
 	var changed, unchanged []reconcile.Result

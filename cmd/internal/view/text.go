@@ -45,6 +45,10 @@ func Text(w io.Writer, r *reconcile.Report, o TextOptions) error {
 		if listed {
 			t.line("", "")
 		}
+		if text := orphans(r); text != "" {
+			t.line("", text)
+			t.line("", "")
+		}
 		t.outputs(r.Outputs)
 	}
 	color := ""
@@ -267,12 +271,23 @@ func header(r *reconcile.Report) string {
 	return printable(text)
 }
 
+// orphans tells of what an inventory has found.
+func orphans(r *reconcile.Report) string {
+	if len(r.Orphans) == 0 {
+		return ""
+	}
+	return "Orphans, which carry the stack's mark and are not in the spec: " + printable(strings.Join(addresses(r.Orphans), ", "))
+}
+
 // headline is the last line of a text report and the first of a Markdown one.
 func headline(r *reconcile.Report) string {
 	s := r.Summary()
 	if r.InSync() && s.Create+s.Update+s.Delete == 0 && !r.Interrupted {
 		if len(r.Results) < r.Declared {
 			return fmt.Sprintf("No changes in the %d of %d resources looked at.", len(r.Results), r.Declared)
+		}
+		if r.Destroyed {
+			return "No changes. AWS has nothing that carries the mark of " + printable(r.Project+"/"+r.Environment) + "."
 		}
 		spec := r.Spec
 		if spec == "-" {
