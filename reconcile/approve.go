@@ -310,8 +310,13 @@ func short(v any) string {
 }
 
 // within says whether a plan that was made after a step had been tried stays
-// within what was approved for the resource.
+// within what was approved for the resource, and lets in no more than it may.
 func (n *node) within(plan Plan) error {
+	if n.gated {
+		if more := gained(plan.access()); len(more) > 0 {
+			return fmt.Errorf("what is left to do would give new access (--fail-on-new-access): %s; make a new dry run and look at it", strings.Join(more, "; "))
+		}
+	}
 	if n.approved == nil {
 		return nil
 	}

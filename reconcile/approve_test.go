@@ -267,6 +267,48 @@ func (r *replanned) Plan(context.Context) (reconcile.Plan, error) {
 	return plan, nil
 }
 
+// What is planned anew within a run lets in no more than the plan that the gate
+// has let pass. Where nothing is gated nobody asks what access comes.
+func TestRefuseNewAccessReplan(t *testing.T) {
+	t.Parallel()
+	tag := []reconcile.Step{{Call: "s3:Tag", Diffs: []reconcile.Diff{line("tags.a", nil, "1")}}}
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		gated bool
+		want  reconcile.Status
+	}{
+		{"gains", []string{"loses a:b", "gains s3:Get on *"}, true, reconcile.Failed},
+		{"may gain", []string{"unknown: who knows"}, true, reconcile.Failed},
+		{"loses", []string{"loses a:b"}, true, reconcile.Done},
+		{"gains, which nobody minds", []string{"gains s3:Get on *"}, false, reconcile.Done},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			asked := false
+			after := reconcile.Plan{Exists: true, Steps: tag, Access: func() []string {
+				asked = true
+				return tt.lines
+			}}
+			r := &replanned{after: after, lost: &awsx.CallError{Call: "s3:Create", Err: io.ErrUnexpectedEOF}}
+			run := reconcile.Look(t.Context(), []reconcile.Resource{r}, reconcile.Options{Pause: (&pauses{}).pause})
+			if tt.gated {
+				if err := run.RefuseNewAccess(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run.Apply(t.Context())
+			res := run.Results()[0]
+			if res.Status != tt.want || tt.want == reconcile.Failed && !strings.Contains(fmt.Sprint(res.Err), "would give new access (--fail-on-new-access): "+tt.lines[len(tt.lines)-1]) {
+				t.Errorf("%s: %v", res.Status, res.Err)
+			}
+			if r.wrote != (tt.want == reconcile.Done) || asked != tt.gated {
+				t.Errorf("written %t, asked %t", r.wrote, asked)
+			}
+		})
+	}
+}
+
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	n := func(i int) *int { return &i }

@@ -105,8 +105,8 @@ func (d *declared[S, F]) Plan(ctx context.Context) (Plan, error) {
 	if plan.Steps, err = Between(d.kind, d.env, live, d.want); err != nil || len(plan.Steps) == 0 {
 		return plan, err
 	}
-	plan.Access, err = access(d.kind, live, d.want)
-	return plan, err
+	plan.Access = access(d.kind, live, d.want)
+	return plan, nil
 }
 
 // Between lists the steps from what AWS has to what the spec wants. It asks

@@ -96,6 +96,7 @@ type node struct {
 	written bool // all its steps were done
 
 	approved *ResourceChange // what may be done of it; nil: whatever there is
+	gated    bool            // nothing may be done that lets in more
 }
 
 // Look reads all resources side by side. What cannot be read has failed, and
@@ -168,7 +169,7 @@ func (n *node) look(ctx context.Context) {
 		return
 	}
 	n.plan, n.read = plan, true
-	n.result.Notes, n.result.Access = plan.Notes, plan.Access
+	n.result.Notes, n.result.Access = plan.Notes, plan.access()
 	if len(plan.Steps) == 0 {
 		return
 	}

@@ -44,7 +44,7 @@ type Plan struct {
 	Deletes bool     // the steps take the resource away
 	Holders []Holder // what keeps it from that
 
-	Access []string          // what access the steps bring and take; see [Granter]
+	Access func() []string   // what access the steps bring and take, see [Granter]; nil: none. To compare policies takes long, so it is for whoever wants to know
 	Notes  []string          // what a reader should know although nothing is to do about it
 	Attrs  map[string]string // values born in AWS, for outputs: accessKeyId, revision
 }

@@ -90,6 +90,9 @@ func Access(scope Scope, before, after Set) []Change {
 	if len(s.unclear) == 0 {
 		changes = s.changes()
 	}
+	if s.left < 0 {
+		changes = []Change{{Direction: Unclear, Action: "*", Resource: "*", Why: tooMuch}}
+	}
 	slices.SortFunc(changes, func(a, b Change) int {
 		return cmp.Or(cmp.Compare(a.Direction, b.Direction), strings.Compare(a.Principal, b.Principal),
 			strings.Compare(a.Resource, b.Resource), strings.Compare(a.Action, b.Action), strings.Compare(a.String(), b.String()))
@@ -314,6 +317,9 @@ func (s *space) changes() []Change {
 	found := make(map[kind]map[int]grid)
 	cells := make(map[kind]map[[3]int]cell)
 	for c := range s.cells() {
+		if s.left < 0 {
+			return nil
+		}
 		o := s.outcome(c)
 		for direction := range Unclear + 1 {
 			if !o.found[direction] {

@@ -59,7 +59,15 @@ type space struct {
 	unclear    []string
 
 	cache map[string]outcome
+	left  int // of maxWork
 }
+
+// maxWork bounds a comparison, in statements that are held against a context:
+// some seconds. It counts work and not time, so that the same policies have the
+// same answer everywhere.
+const maxWork = 1 << 22
+
+const tooMuch = "the conditions are too many to compare them all"
 
 // The shapes of actions and ARNs; that of an account's users and roles.
 var (
@@ -82,7 +90,7 @@ func shape(text string) *pattern {
 }
 
 func newSpace(scope Scope, before, after Set, action, resource *pattern) *space {
-	s := &space{scope: scope, sets: [2]Set{before, after}, keys: make(map[string]domain), invented: make(map[Principal]string), cache: make(map[string]outcome), written: make(map[string]string)}
+	s := &space{scope: scope, sets: [2]Set{before, after}, keys: make(map[string]domain), invented: make(map[Principal]string), left: maxWork, cache: make(map[string]outcome), written: make(map[string]string)}
 	s.ownOnly = true
 	for _, set := range s.sets {
 		s.ownOnly = s.ownOnly && set.Resource == nil && set.Trust == nil && !set.AnyCaller
@@ -573,6 +581,9 @@ func (s *space) settings(c cell) (settings []setting, why string) {
 					asked = &b
 				}
 				return is
+			}
+			if s.left -= 1 + len(c.relevant[0]) + len(c.relevant[1]); s.left < 0 {
+				return nil, tooMuch
 			}
 			l := setting{context: context, assumed: assumed}
 			for i := range s.sets {
