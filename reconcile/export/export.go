@@ -48,6 +48,9 @@ type Account struct {
 	spec.Identity
 	Readers map[spec.Kind]Reader
 	HasKey  func(ctx context.Context, user string) (bool, error) // whether a user has an access key
+
+	// Tagged finds what carries a tag. A group carries none.
+	Tagged func(ctx context.Context, key, value string) ([]Want, error)
 }
 
 // Options say what to write of what is read.

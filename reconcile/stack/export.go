@@ -55,5 +55,14 @@ func (s *Session) Account(ctx context.Context, region string) (*export.Account, 
 				func(w export.Want) spec.ECSTaskDefinition { return spec.ECSTaskDefinition{Family: w.ID.Name} }),
 		},
 		HasKey: kinds.HasKey,
+		Tagged: func(ctx context.Context, key, value string) ([]export.Want, error) {
+			inv := &inventory{at, env, iam.NewCensus(at.iam), tag{key, value}}
+			found, err := inv.tagged(ctx, func(spec.ID) bool { return false })
+			var wants []export.Want
+			for _, e := range found {
+				wants = append(wants, export.Want{ID: e.ID, Path: e.Path})
+			}
+			return wants, err
+		},
 	}, nil
 }

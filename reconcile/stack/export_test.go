@@ -42,8 +42,8 @@ func bound(t testing.TB, path string) *spec.Spec {
 	return s
 }
 
-// export is a spec of what the account has at these addresses.
-func (a *account) export(t testing.TB, s *spec.Spec, o export.Options, wants ...export.Want) []byte {
+// exporter is the account, to export from.
+func (a *account) exporter(t testing.TB) *export.Account {
 	t.Helper()
 	session := stack.NewSession(stack.Options{
 		AWS: awsx.Options{EndpointURL: a.url, Credentials: credentials.NewStaticCredentialsProvider("operator", "operator", ""), Backoff: noDelay},
@@ -53,7 +53,13 @@ func (a *account) export(t testing.TB, s *spec.Spec, o export.Options, wants ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	draft, left := from.Export(t.Context(), wants, o)
+	return from
+}
+
+// export is a spec of what the account has at these addresses.
+func (a *account) export(t testing.TB, s *spec.Spec, o export.Options, wants ...export.Want) []byte {
+	t.Helper()
+	draft, left := a.exporter(t).Export(t.Context(), wants, o)
 	if len(left) > 0 {
 		t.Fatalf("left out: %v", left)
 	}
@@ -111,6 +117,25 @@ func TestExportExamples(t *testing.T) {
 			path := a.example(t, name)
 			a.mustApply(t, path)
 			a.mustRoundTrip(t, path, false)
+
+			// The mark finds all of it. A key has none, and comes with its user.
+			var want []string
+			for _, id := range bound(t, path).IDs() {
+				if id.Kind != spec.AccessKey {
+					want = append(want, id.String())
+				}
+			}
+			found, err := a.exporter(t).Tagged(t.Context(), reconcile.Mark, bound(t, path).Stack())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, w := range found {
+				got = append(got, w.ID.String())
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("what carries the mark (-want +got):\n%s", diff)
+			}
 		})
 	}
 }

@@ -28,21 +28,21 @@ func regions(s *spec.Spec) []string {
 	return []string{s.Region}
 }
 
-// marked asks the tagging API for the ARNs of what carries the stack's mark. It
-// knows neither users nor roles.
-func marked(ctx context.Context, cfg aws.Config, stack string, regions ...string) ([]string, error) {
+// tagged asks the tagging API for the ARNs of what carries a tag. It knows
+// neither users nor roles.
+func tagged(ctx context.Context, cfg aws.Config, t tag, regions ...string) ([]string, error) {
 	found := make([][]string, len(regions))
 	var reads awsx.Reads
 	for i, region := range regions {
 		reads.Go(func() error {
 			api := tagging.NewFromConfig(cfg, func(o *tagging.Options) { o.Region = region })
 			pages := tagging.NewGetResourcesPaginator(api, &tagging.GetResourcesInput{
-				TagFilters: []types.TagFilter{{Key: aws.String(reconcile.Mark), Values: []string{stack}}},
+				TagFilters: []types.TagFilter{{Key: &t.key, Values: []string{t.value}}},
 			})
 			for pages.HasMorePages() {
 				page, err := pages.NextPage(ctx)
 				if err != nil {
-					return fmt.Errorf("look in %s for what carries the mark of %s: %w", region, stack, awsx.Clean(err))
+					return fmt.Errorf("look in %s for what carries %s: %w", region, t, awsx.Clean(err))
 				}
 				for _, r := range page.ResourceTagMappingList {
 					found[i] = append(found[i], aws.ToString(r.ResourceARN))

@@ -22,22 +22,47 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
-// An inventory finds what carries the stack's mark. Whether something does is
-// what its own service says of it. The tagging API only points: it lags, and it
-// knows neither users nor roles. IAM is listed.
+// An inventory finds what carries a tag, such as the stack's mark. Whether
+// something does is what its own service says of it. The tagging API only points:
+// it lags, and it knows neither users nor roles. IAM is listed.
 type inventory struct {
 	at     *place
 	env    reconcile.Env
-	spec   *spec.Spec
 	census *iam.Census
+	tag    tag
+}
+
+// A tag is what is looked for.
+type tag struct{ key, value string }
+
+func (t tag) String() string {
+	if t.key == reconcile.Mark {
+		return "the mark of " + t.value
+	}
+	return "the tag " + t.key + "=" + t.value
+}
+
+// on says that a resource's tags are with it.
+func (t tag) on(tags map[string]string) bool {
+	value, has := tags[t.key]
+	return has && value == t.value
 }
 
 // fewPolicies is how many policies are asked for their tags one by one, of which
 // IAM's pages do not tell. In an account with more the tagging API points.
 const fewPolicies = 100
 
-// orphans lists what carries the stack's mark and is not in the spec.
-func (v *inventory) orphans(ctx context.Context) ([]iam.Entity, error) {
+// orphans lists what carries the tag and is not in the spec.
+func (v *inventory) orphans(ctx context.Context, s *spec.Spec) ([]iam.Entity, error) {
+	return v.tagged(ctx, func(id spec.ID) bool {
+		return slices.ContainsFunc(s.Resources(), func(r spec.Resource) bool {
+			return r.ID().Kind == id.Kind && id.Kind.SameName(r.ID().Name, id.Name)
+		})
+	})
+}
+
+// tagged lists what carries the tag, but for what is left out.
+func (v *inventory) tagged(ctx context.Context, leaves func(spec.ID) bool) ([]iam.Entity, error) {
 	var entities []iam.Entity
 	var pointed, listed []spec.ID
 	var reads awsx.Reads
@@ -64,7 +89,7 @@ func (v *inventory) orphans(ctx context.Context) ([]iam.Entity, error) {
 		entities = append(entities, iam.Entity{ID: id})
 	}
 	entities = slices.DeleteFunc(entities, func(e iam.Entity) bool {
-		return v.declared(e.ID) || e.Tags != nil && !v.env.Owns(e.Tags)
+		return leaves(e.ID) || e.Tags != nil && !v.tag.on(e.Tags)
 	})
 	if err := v.pickPolicies(ctx, &entities); err != nil {
 		return nil, err
@@ -76,22 +101,16 @@ func (v *inventory) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("find what carries the mark of %s: %w", v.env.Stack, awsx.Clean(err))
+	return fmt.Errorf("find what carries %s: %w", v.tag, awsx.Clean(err))
 }
 
 // mayBeBlind says that the endpoint is not AWS's: some that stand in for it have
 // no tagging API, or one that does not know every service.
 func (v *inventory) mayBeBlind() bool { return !atAWS(v.at.cfg) }
 
-func (v *inventory) declared(id spec.ID) bool {
-	return slices.ContainsFunc(v.spec.Resources(), func(r spec.Resource) bool {
-		return r.ID().Kind == id.Kind && id.Kind.SameName(r.ID().Name, id.Name)
-	})
-}
-
 // pointed asks the tagging API.
 func (v *inventory) pointed(ctx context.Context, region string) ([]spec.ID, error) {
-	arns, err := marked(ctx, v.at.cfg, v.env.Stack, region)
+	arns, err := tagged(ctx, v.at.cfg, v.tag, region)
 	var ids []spec.ID
 	for _, arn := range arns {
 		id, _, ok := spec.Located(arn, spec.Identity{Account: v.env.Account, Partition: v.env.Partition, Region: v.env.Region})
@@ -131,13 +150,13 @@ func (v *inventory) owned(ctx context.Context, entities []iam.Entity) ([]iam.Ent
 		}
 		reads.Go(func() (err error) {
 			if entities[i].Tags, err = v.tags(ctx, e); err != nil {
-				return fmt.Errorf("look whether %s carries the mark of %s: %w", e.ID, v.env.Stack, awsx.Clean(err))
+				return fmt.Errorf("look whether %s carries %s: %w", e.ID, v.tag, awsx.Clean(err))
 			}
 			return nil
 		})
 	}
 	err := reads.Wait()
-	return slices.DeleteFunc(entities, func(e iam.Entity) bool { return !v.env.Owns(e.Tags) }), err
+	return slices.DeleteFunc(entities, func(e iam.Entity) bool { return !v.tag.on(e.Tags) }), err
 }
 
 func (v *inventory) tags(ctx context.Context, e iam.Entity) (map[string]string, error) {

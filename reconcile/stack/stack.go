@@ -144,7 +144,9 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 	if file.Account() != "" {
 		st.verify = verify(func() (arn.ARN, error) { return account.caller(ctx, at) }, st.Spec)
 	}
-	st.marked = sync.OnceValues(func() ([]string, error) { return marked(ctx, at.cfg, st.Spec.Stack(), regions(st.Spec)...) })
+	st.marked = sync.OnceValues(func() ([]string, error) {
+		return tagged(ctx, at.cfg, tag{reconcile.Mark, st.Spec.Stack()}, regions(st.Spec)...)
+	})
 
 	st.access = func() ([]string, error) { return checkAccess(ctx, at.iam, s.o.Pause, st.Spec) }
 
@@ -160,7 +162,7 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 	keys.Files.Stack = owner(at.cfg, st.Spec)
 	if look.Prune || look.Destroy {
 		census := iam.NewCensus(at.iam)
-		orphans, err := (&inventory{at: at, env: env, spec: st.Spec, census: census}).orphans(ctx)
+		orphans, err := (&inventory{at, env, census, tag{reconcile.Mark, env.Stack}}).orphans(ctx, st.Spec)
 		if err != nil {
 			return nil, err
 		}

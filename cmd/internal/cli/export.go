@@ -37,7 +37,8 @@ func newExport(env Env) *cobra.Command {
 		Long: `Print a spec of resources that AWS has, by their addresses, by a stack's mark, by
 a tag, or because a Terraform state keeps them. It reads as if a person had
 written it: what refers is a reference, what AWS gives to everything is left out,
-and so are the tags of this program.
+and so are the tags of this program. A group of IAM carries no tags: it is named
+by its address.
 
 A dry run of the spec then has this program's tags to add and nothing else. What
 cannot be read is told and left out, and ends with exit status 1.
@@ -59,7 +60,8 @@ make Terraform forget the rest. A secret of the state is never written.`,
 			return kinds, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(f.aws.check(), f.log.check(), f.state.check(cmd, args)); err != nil {
+			_, _, err := f.tagged()
+			if err := errors.Join(f.aws.check(), f.log.check(), f.state.check(cmd, args), err); err != nil {
 				return err
 			}
 			if f.state.file != "" {
@@ -79,6 +81,8 @@ make Terraform forget the rest. A secret of the state is never written.`,
 	}
 	cmd.Flags().StringVar(&f.project, "project", "", "`NAME` of the project that the spec is for; without, what the resources' marks say")
 	cmd.Flags().StringVar(&f.environment, "environment", "", "`NAME` of the environment")
+	cmd.Flags().StringVar(&f.stack, "stack", "", "what carries the mark of `PROJECT/ENVIRONMENT`, beside what is named")
+	cmd.Flags().StringVar(&f.tag, "tag", "", "what carries the tag `KEY=VALUE`, beside what is named")
 	cmd.Flags().BoolVar(&f.all, "all", false, "write all that is live, AWS's defaults too")
 	f.state.register(cmd)
 	f.aws.register(cmd, env)
@@ -88,8 +92,9 @@ make Terraform forget the rest. A secret of the state is never written.`,
 
 // wants are the resources that are asked for by their addresses.
 func (f *exportFlags) wants(addresses []string) ([]export.Want, error) {
-	if len(addresses) == 0 {
-		return nil, errors.New("export what? Name resources by their addresses, as in s3.bucket/NAME iam.role/NAME")
+	if len(addresses) == 0 && f.stack == "" && f.tag == "" {
+		return nil, errors.New("export what? Name resources by their addresses, as in s3.bucket/NAME iam.role/NAME; " +
+			"--stack PROJECT/ENVIRONMENT takes all of a stack, --tag KEY=VALUE all that carries a tag, --terraform FILE all of a state")
 	}
 	var wants []export.Want
 	var errs []error
@@ -99,6 +104,42 @@ func (f *exportFlags) wants(addresses []string) ([]export.Want, error) {
 		wants = append(wants, export.Want{ID: id})
 	}
 	return wants, errors.Join(errs...)
+}
+
+// tagged is the tag that is looked for; no key where none is.
+func (f *exportFlags) tagged() (key, value string, err error) {
+	switch {
+	case f.stack != "" && f.tag != "":
+		return "", "", errors.New("--stack and --tag are two ways to say what to export; choose one")
+	case f.state.file != "" && f.stack+f.tag != "":
+		return "", "", errors.New("--terraform takes all of a state; it goes with neither --stack nor --tag")
+	case f.stack != "":
+		project, environment, ok := strings.Cut(f.stack, "/")
+		if !ok || project == "" || environment == "" || strings.Contains(environment, "/") {
+			return "", "", fmt.Errorf("--stack %s: PROJECT/ENVIRONMENT is wanted, as in churn/dev", f.stack)
+		}
+		return reconcile.Mark, f.stack, nil
+	case f.tag != "":
+		key, value, ok := strings.Cut(f.tag, "=")
+		if !ok || key == "" {
+			return "", "", fmt.Errorf("--tag %s: KEY=VALUE is wanted, as in Team=ml", f.tag)
+		}
+		return key, value, nil
+	}
+	return "", "", nil
+}
+
+// find adds what carries the tag that flags name.
+func (f *exportFlags) find(ctx context.Context, account *export.Account, wants []export.Want) ([]export.Want, error) {
+	key, value, err := f.tagged()
+	if err != nil || key == "" {
+		return wants, err
+	}
+	found, err := account.Tagged(ctx, key, value)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("nothing in account %s, region %s carries the tag %s=%s", account.Account, account.Region, key, value)
+	}
+	return append(wants, found...), err
 }
 
 // runExport prints a spec of what is wanted, and tells what is not in it. part is
@@ -124,6 +165,9 @@ func runExport(ctx context.Context, env Env, f exportFlags, wants []export.Want,
 		if err := checkStateAccount(part, account.Identity); err != nil {
 			return err
 		}
+	}
+	if wants, err = f.find(reading, account, wants); err != nil {
+		return process.explain(err)
 	}
 	progress.Looking(len(wants))
 	draft, left := account.Export(reading, wants, export.Options{All: f.all, Read: progress.Looked})
@@ -166,6 +210,10 @@ func runExport(ctx context.Context, env Env, f exportFlags, wants []export.Want,
 // name is the stack that the spec is for: as flags say, or as the resources'
 // marks do.
 func (f *exportFlags) name(resources []spec.Resource) (project, environment string, err error) {
+	if f.stack != "" {
+		p, e, _ := strings.Cut(f.stack, "/")
+		return cmp.Or(f.project, p), cmp.Or(f.environment, e), nil
+	}
 	marks := map[string]bool{}
 	for _, r := range resources {
 		if mark := r.Common().Tags[reconcile.Mark]; mark != "" {
