@@ -12,6 +12,7 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -150,6 +151,13 @@ func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.calls[max(0, len(s.calls)-journal):])
+}
+
+// State is all that the sandbox knows, as JSON.
+func (s *Server) State() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return json.Marshal(s.state)
 }
 
 // Lag hides each write from now on from the next n reads of the same service:

@@ -249,6 +249,11 @@ func target(globs ...string) option {
 	return func(_ *stack.Options, o *stack.Look, _ *reconcile.Options) { o.Target = globs }
 }
 
+// prune also deletes what has left the spec, destroy deletes all.
+func prune(_ *stack.Options, o *stack.Look, _ *reconcile.Options) { o.Prune = true }
+
+func destroy(_ *stack.Options, o *stack.Look, _ *reconcile.Options) { o.Destroy = true }
+
 // An outcome is what a run has said and done.
 type outcome struct {
 	err     error // the run could not begin, or was refused before its first write
@@ -300,11 +305,17 @@ func (a *account) run(path string, apply bool, opts []option) outcome {
 		if err := s.Verify(); err != nil {
 			return outcome{err: err, results: run.Results()}
 		}
-		if err := s.CheckAbsence(run); err != nil {
-			return outcome{err: err, results: run.Results()}
+		if !which.Destroy {
+			if err := s.CheckAbsence(run); err != nil {
+				return outcome{err: err, results: run.Results()}
+			}
+			if _, err := s.CheckAccess(); err != nil {
+				return outcome{err: err, results: run.Results()}
+			}
 		}
-		if _, err := s.CheckAccess(); err != nil {
-			return outcome{err: err, results: run.Results()}
+		kept := run.CheckHolders()
+		if kept != nil && which.Destroy {
+			return outcome{err: kept, results: run.Results()}
 		}
 		if a.permit != nil {
 			if err := a.permit(s, run); err != nil {
@@ -314,10 +325,10 @@ func (a *account) run(path string, apply bool, opts []option) outcome {
 		if apply {
 			run.Apply(ctx)
 		}
-		return outcome{results: run.Results(), outputs: s.Outputs(run)}
+		return outcome{err: kept, results: run.Results(), outputs: s.Outputs(run)}
 	}()
 	o.calls, o.paused = journal.all(), time.Duration(paused.Load())
-	if bound != nil {
+	if bound != nil && !which.Prune && !which.Destroy {
 		purposes := []reconcile.Purpose{reconcile.Reading}
 		if apply {
 			purposes = append(purposes, reconcile.Writing)

@@ -171,7 +171,7 @@ func (v *inventory) tags(ctx context.Context, e iam.Entity) (map[string]string, 
 	case spec.Cluster:
 		return ecs.NewClusters(v.at.ecs, v.env, nil).Tags(ctx, spec.ECSCluster{Name: name})
 	case spec.TaskDefinition:
-		return ecs.TaskDefinitions{API: v.at.ecs, Env: v.env}.Tags(ctx, spec.ECSTaskDefinition{Family: name})
+		return ecs.Families{TaskDefinitions: ecs.TaskDefinitions{API: v.at.ecs, Env: v.env}}.Tags(ctx, spec.ECSTaskDefinition{Family: name})
 	case spec.OIDCProvider:
 		return iam.NewKinds(v.at.iam, v.env).OIDCProviders.Tags(ctx, spec.IAMOIDCProvider{URL: name})
 	case spec.Policy:
@@ -270,7 +270,7 @@ func (v *inventory) clusters(ctx context.Context, found func(*string)) error {
 
 func (v *inventory) families(ctx context.Context, found func(*string)) error {
 	pages := awsecs.NewListTaskDefinitionFamiliesPaginator(v.at.ecs, &awsecs.ListTaskDefinitionFamiliesInput{
-		Status: ecstypes.TaskDefinitionFamilyStatusActive,
+		Status: ecstypes.TaskDefinitionFamilyStatusAll, // a deletion that was cut off leaves inactive revisions
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)

@@ -51,7 +51,7 @@ func (s *Stack) removals(at *place, env reconcile.Env, keys iam.Keys, census *ia
 	all = remove(all, ecr.NewRepositories(at.ecr, env, going.ECR.Repositories), env, going.ECR.Repositories)
 	all = append(all, iam.Removals(at.iam, census, env, going.IAM, keys)...)
 	all = remove(all, ecs.NewClusters(at.ecs, env, going.ECS.Clusters), env, going.ECS.Clusters)
-	all = remove(all, ecs.TaskDefinitions{API: at.ecs, Env: env}, env, going.ECS.TaskDefinitions)
+	all = remove(all, ecs.Families{TaskDefinitions: ecs.TaskDefinitions{API: at.ecs, Env: env}}, env, going.ECS.TaskDefinitions)
 	return slices.DeleteFunc(all, func(r reconcile.Resource) bool {
 		id := r.ID()
 		return !picked(id) && (id.Kind != spec.AccessKey || !picked(spec.ID{Kind: spec.User, Name: id.Name}))
@@ -74,7 +74,7 @@ func doom(going *spec.Spec, r spec.Resource) {
 	case *spec.S3Bucket:
 		going.S3.Buckets = append(going.S3.Buckets, spec.S3Bucket{Meta: meta, Name: r.Name, ForceDestroy: r.ForceDestroy})
 	case *spec.LogsLogGroup:
-		going.Logs.LogGroups = append(going.Logs.LogGroups, spec.LogsLogGroup{Meta: meta, Name: r.Name})
+		going.Logs.LogGroups = append(going.Logs.LogGroups, spec.LogsLogGroup{Meta: meta, Name: r.Name, DeletionProtectionEnabled: r.DeletionProtectionEnabled})
 	case *spec.ECRRepository:
 		going.ECR.Repositories = append(going.ECR.Repositories, spec.ECRRepository{Meta: meta, Name: r.Name, ForceDelete: r.ForceDelete})
 	case *spec.IAMOIDCProvider:

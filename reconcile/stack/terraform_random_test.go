@@ -18,7 +18,7 @@ import (
 // quarter of a minute of CPU, so that there are none by default.
 const stacksVar = "CHURN_TEST_TERRAFORM_STACKS"
 
-var stackSeed = flag.Uint64("seed", 0, "seed of the one random stack of TestTerraformRandom; 0: others each time")
+var stackSeed = flag.Uint64("seed", 0, "seed of the one random stack of TestTerraformRandom, or history of TestHistories; 0: others each time")
 
 // A random stack that Terraform has made is exported. What comes of it finds
 // nothing to do but to add the product's tags, and once they are there,
