@@ -234,6 +234,11 @@ func (w *writer) resource(res Resource) *yaml.Node {
 		}
 	}
 	w.tagField(n, res)
+	if protect, given := tree["protect"]; given {
+		put(n, "protect", w.value(id, "protect", protect))
+	} else if res.Common().Tags[protectTag] == "true" {
+		put(n, "protect", w.value(id, "protect", true))
+	}
 	if user, ok := res.(IAMUser); ok && user.AccessKey != nil {
 		for i := 0; i < len(n.Content); i += 2 {
 			if n.Content[i].Value == "accessKey" {
@@ -243,6 +248,9 @@ func (w *writer) resource(res Resource) *yaml.Node {
 	}
 	return n
 }
+
+// protectTag is the tag that the field protect is in AWS.
+const protectTag = OwnTagPrefix + "protect"
 
 // tagField writes the tags that the stack does not give already.
 func (w *writer) tagField(n *yaml.Node, res Resource) {

@@ -16,7 +16,7 @@ func TestDraftText(t *testing.T) {
 		Resources: []Resource{
 			S3Bucket{Name: "data", Meta: Meta{Tags: map[string]string{"Team": "ml"}}},
 			IAMPolicy{Name: "read", Document: Document(document), Meta: Meta{Tags: map[string]string{"Team": "ml"}}},
-			ECSCluster{Name: "data"},
+			ECSCluster{Name: "data", Meta: Meta{Tags: map[string]string{"churn-reconcile:stack": "p/e", "churn-reconcile:protect": "true"}}},
 		},
 	}
 	const want = `project: p
@@ -54,6 +54,7 @@ iam:
 ecs:
   clusters:
     - name: data
+      protect: true
 `
 	// The resources are in a map, whose order differs each time.
 	for range 50 {
