@@ -45,6 +45,7 @@ type Result struct {
 	Diffs  []Diff   // in the order of the steps
 	Calls  []string // in the order of the steps
 	Access []string // what access comes and goes; see [Granter]
+	Who    []Event  // who has changed what has drifted; nil: nobody was asked
 	Notes  []string // e.g. an adopted key's secret was not delivered here
 	Err    error    // why it failed, was skipped or held, or could not be confirmed
 }

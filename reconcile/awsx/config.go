@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -96,11 +97,15 @@ func Config(ctx context.Context, o Options, gate *Gate) (aws.Config, error) {
 		cfg.BaseEndpoint = &o.EndpointURL
 	}
 	cfg.HTTPClient = httpClient{cfg.HTTPClient}
+	cfg.APIOptions = append(cfg.APIOptions, awsmiddleware.AddUserAgentKey(UserAgent))
 	if cfg.Credentials != nil {
 		cfg.Credentials = signer{cfg.Credentials, profile(cfg)}
 	}
 	return cfg, nil
 }
+
+// UserAgent is by what AWS knows the product's calls.
+const UserAgent = "churn-reconcile"
 
 // profile is the section of the shared files that the credentials come from.
 func profile(cfg aws.Config) config.SharedConfig {

@@ -18,6 +18,8 @@ type request struct {
 	enforced  bool      // what the caller may not do is refused
 	now       time.Time // UTC, whole seconds
 
+	trailDelay time.Duration
+
 	form   url.Values    // iam, sts: the query protocol's parameters
 	body   []byte        // JSON services and s3: the payload
 	http   *http.Request // s3 reads method, headers and query from it

@@ -79,6 +79,7 @@ func services() map[string]service {
 		"logs":           json("ThrottlingException", "ServiceUnavailableException", logsHandlers(), logsNeeds()),
 		"secretsmanager": json("ThrottlingException", "InternalServiceError", secretsmanagerHandlers(), secretsmanagerNeeds()),
 		"tagging":        json("ThrottledException", "InternalServiceException", taggingHandlers(), taggingNeeds()),
+		"cloudtrail":     json("ThrottlingException", "InternalServiceException", cloudtrailHandlers(), cloudtrailNeeds()),
 	}
 }
 
@@ -139,10 +140,11 @@ var jsonTargets = map[string]string{
 	"Logs_20140328":                        "logs",
 	"secretsmanager":                       "secretsmanager",
 	"ResourceGroupsTaggingAPI_20170126":    "tagging",
+	"CloudTrail_20131101":                  "cloudtrail",
 }
 
 // served names the services for who asks for another.
-const served = "S3, IAM, STS, ECR, ECS, CloudWatch Logs, Secrets Manager and the tagging API"
+const served = "S3, IAM, STS, ECR, ECS, CloudWatch Logs, Secrets Manager, the tagging API and CloudTrail's LookupEvents"
 
 // unserved stands in for a service that the sandbox does not have. It answers
 // in the protocol of the request, so that the client can say why. No client
@@ -242,7 +244,7 @@ func homeRegion(region string) string {
 
 // mutates goes by the verb that AWS's operations begin with.
 func mutates(operation string) bool {
-	for _, verb := range [...]string{"Get", "List", "Describe", "Head", "BatchGet", "BatchCheck", "Filter", "Simulate", "Validate", "Test"} {
+	for _, verb := range [...]string{"Get", "List", "Lookup", "Describe", "Head", "BatchGet", "BatchCheck", "Filter", "Simulate", "Validate", "Test"} {
 		if strings.HasPrefix(operation, verb) {
 			return false
 		}

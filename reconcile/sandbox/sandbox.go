@@ -1,5 +1,6 @@
 // Package sandbox is an AWS endpoint in a process: S3, IAM, STS, ECR, ECS,
-// CloudWatch Logs, Secrets Manager and the tagging API, over the protocols
+// CloudWatch Logs, Secrets Manager, the tagging API and what CloudTrail knows of
+// their calls, over the protocols
 // that AWS speaks, so that the SDK, the AWS CLI and Terraform can be pointed
 // at it. It keeps AWS's rules (limits, conflicts, absent codes, defaults) and
 // runs nothing: no container starts. Policies are enforced where
@@ -63,6 +64,10 @@ type Options struct {
 	// unknown, as AWS takes some seconds to make one usable everywhere.
 	KeyDelay int
 
+	// TrailDelay is how long an event takes to reach CloudTrail. AWS says that
+	// it may be a quarter of an hour.
+	TrailDelay time.Duration
+
 	// Intercept, for tests, is asked for each call and in each phase what goes
 	// wrong. It runs without any lock held and may be called concurrently.
 	Intercept func(Call, Phase) Fault
@@ -78,6 +83,7 @@ type Server struct {
 	log       *slog.Logger
 	enforce   bool
 	keyDelay  int
+	delay     time.Duration
 	intercept func(Call, Phase) Fault
 	services  map[string]service
 
@@ -104,6 +110,7 @@ func New(o Options) (*Server, error) {
 		log:       o.Log,
 		enforce:   o.EnforceIAM,
 		keyDelay:  o.KeyDelay,
+		delay:     o.TrailDelay,
 		intercept: o.Intercept,
 		services:  services(),
 		state:     &state{},
@@ -341,7 +348,7 @@ func (s *Server) handle(svc service, r *request, call Call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	r.enforced = s.enforce
+	r.enforced, r.trailDelay = s.enforce, s.delay
 	caller, known := s.state.IAM.principal(r)
 	r.caller = caller
 	if e := s.state.IAM.signIn(svc, r, s.keyDelay); e != nil {
@@ -364,6 +371,13 @@ func (s *Server) handle(svc service, r *request, call Call) answer {
 		st = old
 	}
 	v, err := do(st, r)
+	if call.Mutates {
+		var code string
+		if refused, ok := errors.AsType[*apiError](err); ok {
+			code = refused.code
+		}
+		s.state.record(r, call.RequestID, code)
+	}
 
 	// A known key has left a trace of its use even where the call only read.
 	if s.file != "" && (call.Mutates || known) {

@@ -21,6 +21,7 @@ type state struct {
 	ECS     ecsState
 	Logs    logsState
 	Secrets secretsState
+	Trail   []event `json:",omitempty"` // oldest first
 }
 
 // clone copies the state by way of JSON, which is what it is kept as anyway.

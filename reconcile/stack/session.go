@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	awscloudtrail "github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	awsecr "github.com/aws/aws-sdk-go-v2/service/ecr"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -112,6 +113,7 @@ type place struct {
 	iam     *awsiam.Client
 	ecs     *awsecs.Client
 	tagging *resourcegroupstaggingapi.Client
+	trail   *awscloudtrail.Client
 }
 
 // at is where a spec of a region has its resources: the session's own region
@@ -152,6 +154,7 @@ func (a *account) at(ctx context.Context, region string) (*place, error) {
 		iam:     awsiam.NewFromConfig(cfg),
 		ecs:     awsecs.NewFromConfig(cfg),
 		tagging: resourcegroupstaggingapi.NewFromConfig(cfg),
+		trail:   awscloudtrail.NewFromConfig(cfg),
 	}
 	a.places[region] = p
 	// One set of credentials serves every region, and is renewed once.

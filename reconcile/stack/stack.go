@@ -14,6 +14,7 @@ import (
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/cloudtrail"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecr"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
@@ -91,6 +92,9 @@ type Stack struct {
 	Lease lease.Object
 	Claim lease.Claim
 
+	// Trail knows who has changed what has drifted.
+	Trail reconcile.Trail
+
 	verify func() error
 	access func() (undecided []string, err error)
 	marked func() ([]string, error) // ARNs, by the tagging API
@@ -155,6 +159,7 @@ func (s *Session) Open(ctx context.Context, file *spec.File, look Look) (*Stack,
 		Stack: st.Spec.Stack(), IgnoreTags: st.Spec.IgnoreTags,
 		Pause: s.o.Pause, Now: s.o.Now, AWSNow: s.clock.Now, Run: run,
 	}
+	st.Trail = &cloudtrail.Trail{API: at.trail, Global: iam.GlobalRegion(env.Partition), Env: env}
 	if l := st.Spec.Lease; l.Bucket != "" {
 		st.Lease = lease.Object{API: at.s3, Bucket: l.Bucket, Key: l.Key}
 		st.Claim = lease.Claim{Stack: st.Spec.Stack(), Run: run, TTL: l.TTL, Now: s.o.Now}

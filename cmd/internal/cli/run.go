@@ -49,6 +49,7 @@ type runFlags struct {
 	prune        bool
 
 	failOnNewAccess bool
+	who             bool
 }
 
 func newRun(env Env) *cobra.Command {
@@ -74,6 +75,7 @@ func newRun(env Env) *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "only addresses that match `GLOB`, and what they need; repeatable")
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "also delete what carries the stack's mark and is not in the spec")
 	cmd.Flags().BoolVar(&f.failOnNewAccess, "fail-on-new-access", false, "write nothing where a policy would allow more than the live one")
+	cmd.Flags().BoolVar(&f.who, "who", false, "ask CloudTrail who changed what has drifted")
 	cmd.Flags().StringVar(&f.shard, "shard", "", "only every Nth of several specs, from the Kth on, as `K/N`; N alone takes K from JOB_COMPLETION_INDEX")
 	cmd.Flags().BoolVar(&version, "version", false, "print the version")
 	_ = cmd.RegisterFlagCompletionFunc("target", f.spec.complete(env, addresses))
@@ -134,7 +136,7 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 	defer process.end()
 	r := &runner{
 		env: env, process: process, progress: progress, told: progress, permit: f.permit, which: which,
-		leaseTimeout: f.leaseTimeout, failOnNewAccess: f.failOnNewAccess, ask: f.aws.sandbox == "", command: again(command, f.permit.given),
+		leaseTimeout: f.leaseTimeout, failOnNewAccess: f.failOnNewAccess, who: f.who, ask: f.aws.sandbox == "", command: again(command, f.permit.given),
 	}
 	report, refused := r.reconcile(process.ctx, file, f.dryRun, approval, progress)
 	if report == nil {
@@ -166,6 +168,7 @@ type runner struct {
 
 	leaseTimeout    time.Duration
 	failOnNewAccess bool
+	who             bool
 	ask             bool // before a first run, where somebody is there to be asked
 	asking          sync.Mutex
 }
@@ -213,6 +216,11 @@ func (r *runner) reconcile(ctx context.Context, file *spec.File, dryRun bool, ap
 		}
 		for _, line := range undecided {
 			fmt.Fprintln(r.told, view.Printable("Warning: "+line))
+		}
+	}
+	if r.who {
+		if err := look.Attribute(ctx, st.Trail); err != nil && !r.process.interrupted() {
+			fmt.Fprintln(r.told, view.Printable(fmt.Sprintf("Warning: CloudTrail does not tell who has changed what: %v", err)))
 		}
 	}
 	kept := look.CheckHolders()

@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"io"
+	"time"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/spec"
@@ -37,6 +38,7 @@ type jsonResource struct {
 	Diff    []jsonDiff       `json:"diff"`
 	Calls   []string         `json:"calls"`
 	Access  []string         `json:"access"`
+	Who     []jsonEvent      `json:"who"`
 	Notes   []string         `json:"notes,omitempty"`
 	Error   *string          `json:"error"`
 }
@@ -62,6 +64,28 @@ type jsonSummary struct {
 type jsonOutput struct {
 	Value     *string `json:"value"`
 	Sensitive bool    `json:"sensitive"`
+}
+
+// A jsonEvent is a change by somebody, who may be "unknown"; nothing else is
+// known of it then.
+type jsonEvent struct {
+	Principal string  `json:"principal"`
+	Call      *string `json:"call"`
+	Time      *string `json:"time"`
+	Source    *string `json:"source"`
+}
+
+func events(who []reconcile.Event) []jsonEvent {
+	all := make([]jsonEvent, 0, len(who))
+	for _, e := range who {
+		j := jsonEvent{Principal: unknown}
+		if e.Principal != "" {
+			at := e.Time.Format(time.RFC3339)
+			j = jsonEvent{e.Principal, &e.Call, &at, textOrNull(e.Source)}
+		}
+		all = append(all, j)
+	}
+	return all
 }
 
 func diffLine(d reconcile.Diff) jsonDiff {
@@ -111,6 +135,7 @@ func jsonOf(r *reconcile.Report) jsonReport {
 			Diff:    make([]jsonDiff, 0, len(res.Diffs)),
 			Calls:   append([]string{}, res.Calls...),
 			Access:  append([]string{}, res.Access...),
+			Who:     events(res.Who),
 			Notes:   res.Notes,
 		}
 		for _, d := range res.Diffs {

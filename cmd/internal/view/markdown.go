@@ -158,6 +158,9 @@ func (m *markdown) details(res reconcile.Result) {
 	for _, line := range res.Access {
 		lines = append(lines, "# access: "+printable(line))
 	}
+	for _, e := range res.Who {
+		lines = append(lines, "# who: "+who(e))
+	}
 	if len(res.Calls) > 0 {
 		lines = append(lines, "# calls: "+calls(res.Calls))
 	}

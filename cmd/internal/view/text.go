@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
 )
@@ -99,6 +100,9 @@ func (t textWriter) resource(res reconcile.Result) {
 	for _, line := range res.Access {
 		t.line("", indent+"access: "+printable(line))
 	}
+	for _, e := range res.Who {
+		t.line("", indent+"who: "+who(e))
+	}
 	if len(res.Calls) > 0 {
 		t.line(dim, indent+"calls: "+calls(res.Calls))
 	}
@@ -188,6 +192,21 @@ func (t textWriter) diff(indent string, d reconcile.Diff) {
 		}
 	}
 }
+
+// who says who has changed something, as far as anybody knows.
+func who(e reconcile.Event) string {
+	if e.Principal == "" {
+		return unknown
+	}
+	text := e.Principal + " by " + e.Call + " at " + e.Time.Format(time.RFC3339)
+	if e.Source != "" {
+		text += " from " + e.Source
+	}
+	return printable(text)
+}
+
+// unknown is who has made a change of which CloudTrail does not tell.
+const unknown = "unknown"
 
 // cause says at the end of a line whose change it is, where that is known.
 func cause(d reconcile.Diff) string {

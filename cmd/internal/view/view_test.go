@@ -93,6 +93,10 @@ var (
 			{Path: "tags.Owner", Before: "somebody", Cause: reconcile.ByDrift},
 		},
 		Calls: []string{"ecs:RegisterTaskDefinition", "ecs:UntagResource"},
+		Who: []reconcile.Event{{
+			Principal: "arn:aws:iam::123456789012:user/jo", Call: "ecs:RegisterTaskDefinition",
+			Time: time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC), Source: "192.0.2.7",
+		}},
 		Notes: []string{"the revision before this one stays active"},
 	}
 	deleted = reconcile.Result{
@@ -146,6 +150,7 @@ var (
 		Calls:  []string{"iam:TagRole\x1b[0m"},
 		Access: []string{"gains \x1b[0m```\n</details>"},
 		Notes:  []string{"note \x1b[0m\nsecond line"},
+		Who:    []reconcile.Event{{Principal: "\x1b[0m```\n::error::jo", Call: "iam:TagRole"}, {}},
 	}
 	// commands is the same, for the log of a CI.
 	commands = reconcile.Result{
@@ -407,14 +412,14 @@ func TestJSONKeys(t *testing.T) {
 	}
 	if d := cmp.Diff(map[string]any{
 		"address": inSync.ID.String(), "action": "none", "status": "in_sync",
-		"diff": []any{}, "calls": []any{}, "access": []any{}, "error": nil,
+		"diff": []any{}, "calls": []any{}, "access": []any{}, "who": []any{}, "error": nil,
 	}, resources[2]); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff(map[string]any{
 		"address": failed.ID.String(), "action": "create", "status": "failed",
 		"diff":  []any{map[string]any{"path": "path", "before": nil, "after": "/", "cause": nil}},
-		"calls": []any{"iam:CreateUser"}, "access": []any{}, "error": failed.Err.Error(),
+		"calls": []any{"iam:CreateUser"}, "access": []any{}, "who": []any{}, "error": failed.Err.Error(),
 	}, resources[1]); d != "" {
 		t.Error(d)
 	}
