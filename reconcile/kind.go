@@ -113,7 +113,7 @@ func (d *declared[S, F]) Plan(ctx context.Context) (Plan, error) {
 // nobody and changes nothing.
 func Between[S spec.Resource, F any](kind Kind[S, F], env Env, live Live[S, F], want S) ([]Step, error) {
 	tags, declared := env.Tags(want.Common().Tags), want
-	tags.FoldCase = want.ID().Kind.FoldsTags()
+	tags.FoldCase, tags.Protect = want.ID().Kind.FoldsTags(), want.Common().Protect
 	want, err := kind.Complete(live, spec.Overlay(live.Is, want))
 	if err != nil {
 		return nil, err
@@ -158,8 +158,10 @@ func normal[S spec.Resource, F any](kind Kind[S, F], live, want S) (before, afte
 	if after, err = kind.Normal(want); err != nil {
 		return nil, nil, err
 	}
-	delete(before, "tags")
-	delete(after, "tags")
+	for _, meta := range []string{"tags", "protect"} {
+		delete(before, meta)
+		delete(after, meta)
+	}
 	return Given(before), Given(after), nil
 }
 

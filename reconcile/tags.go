@@ -27,6 +27,8 @@ type Tags struct {
 	Ignore []string          // globs over keys that others look after
 	Stack  string            // the value of the mark
 
+	Protect *bool // whether it is protected from being deleted; nil: not managed
+
 	// FoldCase says that AWS takes keys that differ in case only for the same
 	// (see [spec.Kind.FoldsTags]). A live key that a wanted one equals in this
 	// way is then never untagged.
@@ -92,7 +94,7 @@ func (t Tags) Changes(live map[string]string) (TagChanges, error) {
 			c.Sets = append(c.Sets, d)
 		case t.FoldCase && folds(want, key): // gone by the write of the other spelling
 			c.Sets = append(c.Sets, d)
-		case t.Want == nil || t.keeps(key):
+		case !t.unprotects(key) && (t.Want == nil || t.keeps(key)):
 			continue
 		default:
 			c.Remove = append(c.Remove, key)
@@ -159,6 +161,9 @@ func (t Tags) Create() map[string]string {
 		}
 	}
 	want[Mark] = t.Stack
+	if t.Protect != nil && *t.Protect {
+		want[Protect] = "true"
+	}
 	return want
 }
 
@@ -168,7 +173,7 @@ func (t Tags) Create() map[string]string {
 func (t Tags) Whole(live map[string]string) map[string]string {
 	whole := t.Create()
 	for key, value := range live {
-		if _, given := whole[key]; !given && !ofAWS(key) && (t.Want == nil || t.keeps(key)) {
+		if _, given := whole[key]; !given && !ofAWS(key) && !t.unprotects(key) && (t.Want == nil || t.keeps(key)) {
 			whole[key] = value
 		}
 	}
@@ -199,6 +204,9 @@ func (t Tags) compare(live map[string]string, before, after map[string]any) {
 	}
 	before["tags"], after["tags"] = had, wants
 }
+
+// unprotects says that a key is the one that protects, and is to go.
+func (t Tags) unprotects(key string) bool { return key == Protect && t.Protect != nil && !*t.Protect }
 
 // keeps says whether a key that the spec does not give stays all the same.
 func (t Tags) keeps(key string) bool {

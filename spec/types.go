@@ -116,8 +116,9 @@ type (
 // resource's own over them; nil where neither gives any, which leaves tags
 // unmanaged save the ownership mark.
 type Meta struct {
-	Tags  map[string]string `yaml:"tags"` // beside the stack's tags, over which they win
-	Needs []ID              `yaml:"-"`    // sorted; what this resource refers to
+	Tags    map[string]string `yaml:"tags"`    // beside the stack's tags, over which they win
+	Protect *bool             `yaml:"protect"` // true: kept from being deleted, also once it has left the spec, by a tag; false: no more; left out: not managed
+	Needs   []ID              `yaml:"-"`       // sorted; what this resource refers to
 }
 
 func (m *Meta) meta() *Meta { return m }

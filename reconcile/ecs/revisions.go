@@ -137,8 +137,12 @@ func splitRevision(arn string) (family string, number int) {
 	return family, number
 }
 
-// Tags reads the tags that the family has now, as Describe would tell them.
+// Tags reads the tags that the family has now, as Describe would tell them. The
+// latest active revision tells most often.
 func (f Families) Tags(ctx context.Context, want spec.ECSTaskDefinition) (map[string]string, error) {
+	if latest, err := f.TaskDefinitions.Tags(ctx, want); err != nil || f.Env.Owns(latest) {
+		return latest, err
+	}
 	live, err := f.Describe(ctx, want, false)
 	if err != nil || !live.Exists {
 		return nil, err

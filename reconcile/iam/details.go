@@ -312,7 +312,9 @@ func (d *details) ask(ctx context.Context, found map[string]*livePolicy, arns []
 
 // tagged says that a policy's tags are as the spec wants them.
 func (d *details) tagged(want spec.IAMPolicy, live *livePolicy) bool {
-	c, err := d.env.Tags(want.Tags).Changes(live.Is.Tags)
+	tags := d.env.Tags(want.Tags)
+	tags.Protect = want.Protect
+	c, err := tags.Changes(live.Is.Tags)
 	return err == nil && len(c.Lines) == 0
 }
 
