@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/stack"
 )
 
 // mirrorVar names the folder that holds registry.terraform.io, with Terraform's
@@ -119,6 +120,23 @@ func TestTerraform(t *testing.T) {
 		}
 		if got := output(t, o.outputs, "ml_engineer_access_key_id"); got != id {
 			t.Errorf("ml_engineer_access_key_id is %s, want %s", got, id)
+		}
+
+		// Taken down by the product, it is gone for Terraform, too: each of the
+		// resources would be made anew. The key that Terraform made is not the
+		// stack's to delete.
+		if _, err := a.iam.DeleteAccessKey(t.Context(), &iam.DeleteAccessKeyInput{UserName: aws.String("ml-engineer"), AccessKeyId: &id}); err != nil {
+			t.Fatal(err)
+		}
+		a.mustApply(t, path, func(_ *stack.Options, look *stack.Look, _ *reconcile.Options) { look.Destroy = true })
+		gone := dir.plan(nil)
+		for _, change := range gone {
+			if !strings.Contains(change, ": create ") {
+				t.Errorf("of a stack that was destroyed something is left: %s", change)
+			}
+		}
+		if len(gone) != referenceRows {
+			t.Errorf("terraform would make %d resources anew, want %d", len(gone), referenceRows)
 		}
 	})
 }
