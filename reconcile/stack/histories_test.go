@@ -44,7 +44,7 @@ const (
 // carries the stack's mark, all of it, and nothing else.
 func TestHistories(t *testing.T) {
 	alone(t)
-	histories := 24
+	histories := 16
 	if v := os.Getenv(historiesVar); v != "" {
 		var err error
 		if histories, err = strconv.Atoi(v); err != nil {
@@ -549,6 +549,9 @@ func (h *history) yield() {
 // run lets a history come to its end, at which nothing of the stack is left.
 func (h *history) run() {
 	ctx := h.Context()
+	for range 3 {
+		h.declare()
+	}
 	for range 6 + h.IntN(10) {
 		switch n := h.IntN(10); {
 		case n < 5:
@@ -566,6 +569,10 @@ func (h *history) run() {
 		}
 	}
 	h.judged("prune", prune)
+	for range 3 {
+		_ = h.act(ctx)
+	}
+	h.judged("destroy", destroy) // which something often keeps
 	h.clear(ctx)
 	h.say("clear")
 	h.declare()
