@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -31,15 +32,17 @@ import (
 // without it some actions of one example have to do.
 const everyActionVar = "CHURN_TEST_EVERY_ACTION"
 
+// motoAuthVar asks for the tests that turn moto's own enforcement on, which is
+// then on for whatever else asks the same moto.
+const motoAuthVar = "CHURN_TEST_MOTO_AUTH"
+
 // as makes a run with an access key of the account's.
-func as(keyID string) option {
-	return func(o *stack.Options, _ *stack.Look, _ *reconcile.Options) {
-		o.AWS.Credentials = credentials.NewStaticCredentialsProvider(keyID, "secret", "")
-	}
+func as(key aws.CredentialsProvider) option {
+	return func(o *stack.Options, _ *stack.Look, _ *reconcile.Options) { o.AWS.Credentials = key }
 }
 
 // operator makes a user who may do exactly this, and gives its key.
-func (a *account) operator(t testing.TB, name string, permissions []reconcile.Permission) string {
+func (a *account) operator(t testing.TB, name string, permissions []reconcile.Permission) aws.CredentialsProvider {
 	t.Helper()
 	ctx := t.Context()
 	done(t)(a.iam.CreateUser(ctx, &iam.CreateUserInput{UserName: &name}))
@@ -54,7 +57,7 @@ func (a *account) operator(t testing.TB, name string, permissions []reconcile.Pe
 	if err != nil {
 		t.Fatal(err)
 	}
-	return *key.AccessKey.AccessKeyId
+	return credentials.NewStaticCredentialsProvider(*key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey, "")
 }
 
 // A life is what becomes of a stack: what is done by hand, and a run after it.
@@ -77,24 +80,37 @@ var wholeLife = life{
 	{name: "dry run of all", dry: true},
 }
 
+// A past is what has become of a stack.
+type past struct {
+	calls map[string]bool // that its runs have made
+	run   string          // that has failed; "" is none
+	err   error
+}
+
 // live leads the stack through its life, with an access key of its own. It ends
 // where a run fails.
-func (l life) live(t testing.TB, a *account, path, key string) (run string, err error) {
+func (l life) live(t testing.TB, a *account, path string, key aws.CredentialsProvider) past {
 	t.Helper()
 	s := bound(t, path)
+	calls := make(map[string]bool)
 	for _, step := range l {
 		if step.opts != nil && len(s.IAM.Users) == 0 {
 			continue // there is no key to rotate
 		}
 		if step.hand != nil {
+			a.enforce(t, false)
 			step.hand(t.Context(), t, a, s)
 		}
+		a.enforce(t, true)
 		o := a.run(path, !step.dry, append([]option{as(key)}, step.opts...))
+		for _, call := range o.calls {
+			calls[call] = true
+		}
 		if err := o.failure(); err != nil {
-			return step.name, err
+			return past{calls, step.name, err}
 		}
 	}
-	return "", nil
+	return past{calls: calls}
 }
 
 // upset changes by hand all that the examples' resources have.
@@ -185,7 +201,7 @@ func upset(ctx context.Context, t testing.TB, a *account, s *spec.Spec) {
 	}
 	for _, c := range s.ECS.Clusters {
 		a.tagECS(ctx, t, "arn:aws:ecs:"+region+":"+accountID+":cluster/"+c.Name)
-		done(t)(a.ecs.UpdateClusterSettings(ctx, &ecs.UpdateClusterSettingsInput{Cluster: &c.Name, Settings: []ecstypes.ClusterSetting{{Name: "containerInsights", Value: aws.String("disabled")}}}))
+		done(t)(a.ecs.UpdateCluster(ctx, &ecs.UpdateClusterInput{Cluster: &c.Name, Settings: []ecstypes.ClusterSetting{{Name: "containerInsights", Value: aws.String("disabled")}}}))
 	}
 	for _, d := range s.ECS.TaskDefinitions {
 		a.tagECS(ctx, t, "arn:aws:ecs:"+region+":"+accountID+":task-definition/"+d.Family+":1")
@@ -261,8 +277,8 @@ func TestPermissionsAreExact(t *testing.T) {
 				return a, path, stack.Permissions(bound(t, path), reconcile.Reading, reconcile.Writing)
 			}
 			a, path, permissions := enforced(t)
-			if run, err := wholeLife.live(t, a, path, a.operator(t, "operator", permissions)); err != nil {
-				t.Fatalf("%s: %v", run, err)
+			if was := wholeLife.live(t, a, path, a.operator(t, "operator", permissions)); was.err != nil {
+				t.Fatalf("%s: %v", was.run, was.err)
 			}
 			actions := make(map[string]bool)
 			for _, p := range permissions {
@@ -275,15 +291,173 @@ func TestPermissionsAreExact(t *testing.T) {
 				t.Run(action, func(t *testing.T) {
 					a, path, permissions := enforced(t)
 					less := slices.DeleteFunc(permissions, func(p reconcile.Permission) bool { return p.Action == action })
-					run, err := wholeLife.live(t, a, path, a.operator(t, "operator", less))
+					was := wholeLife.live(t, a, path, a.operator(t, "operator", less))
 					want := action
 					if action == "s3:GetBucketAbac" {
 						want = "a bucket with ABAC enabled" // S3 refuses what is written for want of a look
 					}
-					if err == nil || !strings.Contains(err.Error(), want) {
-						t.Errorf("without it: %q %v", run, err)
+					if was.err == nil || !strings.Contains(was.err.Error(), want) {
+						t.Errorf("without it: %q %v", was.run, was.err)
 					}
 				})
+			}
+		})
+	}
+}
+
+// Who may look and delete takes the stack down, and gets nowhere without one of
+// the actions.
+func TestPermissionsToDestroy(t *testing.T) {
+	alone(t)
+	examples, every := []string{"dev.yaml"}, 8
+	if os.Getenv(everyActionVar) != "" {
+		examples, every = []string{"dev.yaml", "prod.yaml", "github-oidc.yaml"}, 1
+	}
+	for _, example := range examples {
+		t.Run(example, func(t *testing.T) {
+			alone(t)
+			// down takes a stack down that was up, as somebody without an action.
+			down := func(t *testing.T, without string) (actions map[string]bool, err error) {
+				a := sandboxAccount(t, sandbox.Options{EnforceIAM: true})
+				path := a.example(t, example)
+				a.mustApply(t, path)
+				done(t)(a.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{
+					Bucket: aws.String("theirs"), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: region},
+				}))
+				actions = make(map[string]bool)
+				permissions := slices.DeleteFunc(stack.Permissions(bound(t, path), reconcile.Reading, reconcile.Deleting), func(p reconcile.Permission) bool {
+					actions[p.Action] = actions[p.Action] || p.For == reconcile.Deleting
+					return p.Action == without
+				})
+				key := as(a.operator(t, "operator", permissions))
+				if err := a.look(path, destroy, key).failure(); err != nil {
+					return actions, err
+				}
+				o := a.apply(path, destroy, key)
+				if err := o.failure(); err != nil {
+					return actions, err
+				}
+				again := a.apply(path, destroy, key)
+				if w := again.writes(); len(w) > 0 {
+					t.Errorf("again: %v", w)
+				}
+				return actions, again.failure()
+			}
+			actions, err := down(t, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, action := range slices.Sorted(maps.Keys(actions)) {
+				if i%every != 0 || !actions[action] {
+					continue
+				}
+				t.Run(action, func(t *testing.T) {
+					if _, err := down(t, action); err == nil || !strings.Contains(err.Error(), action) {
+						t.Errorf("without it: %v", err)
+					}
+				})
+			}
+		})
+	}
+}
+
+// Who prunes deletes what carries the stack's mark, and could not delete what
+// does not.
+func TestPermissionsToPrune(t *testing.T) {
+	alone(t)
+	a := sandboxAccount(t, sandbox.Options{EnforceIAM: true})
+	path := a.example(t, "dev.yaml")
+	a.mustApply(t, path)
+	ctx := t.Context()
+	mark := "churn-prediction/dev"
+	done(t)(a.ecr.CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: aws.String("left"), Tags: []ecrtypes.Tag{{Key: aws.String(reconcile.Mark), Value: &mark}}}))
+	done(t)(a.ecr.CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: aws.String("theirs")}))
+	done(t)(a.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("left"), Tags: map[string]string{reconcile.Mark: mark}}))
+	done(t)(a.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String("left"), Tags: []ecstypes.Tag{{Key: aws.String(reconcile.Mark), Value: &mark}}}))
+	key := a.operator(t, "operator", stack.Permissions(bound(t, path), reconcile.Reading, reconcile.Writing, reconcile.Deleting))
+	o := a.apply(path, prune, as(key))
+	if err := o.failure(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"ecr:DeleteRepository", "ecs:DeleteCluster", "logs:DeleteLogGroup"}
+	writes := o.writes()
+	slices.Sort(writes)
+	if !slices.Equal(writes, want) {
+		t.Errorf("written: %v, want %v", writes, want)
+	}
+	err := only(a.workflow(key).ecr.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RepositoryName: aws.String("theirs")}))
+	refused(t, "delete what is not the stack's", err)
+}
+
+// enforce turns moto's enforcement of IAM on or off. The sandbox's is on from
+// the beginning, and knows the account's root.
+func (a *account) enforce(t testing.TB, on bool) {
+	t.Helper()
+	if a.sandbox != nil {
+		return
+	}
+	after := "inf"
+	if on {
+		after = "0"
+	}
+	r, err := http.Post(os.Getenv(endpointVar)+"/moto-api/reset-auth", "text/plain", strings.NewReader(after))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		t.Fatalf("moto answers %s", r.Status)
+	}
+}
+
+// The same on moto, whose authors have read AWS's documentation for themselves.
+// It knows what the actions of calls are called, but neither on what they are
+// nor what calls need beside: the policies are of the same actions on
+// everything.
+func TestPermissionsOnMoto(t *testing.T) {
+	if os.Getenv(motoAuthVar) == "" {
+		t.Skip("turns enforcement on for all who ask the same moto: " + motoAuthVar + "=1")
+	}
+	// What moto has no calls for cannot be upset.
+	short := life{{name: "first run"}, {name: "mend", hand: upset}}
+	granted := func(a *account) (string, []reconcile.Permission) {
+		path := a.example(t, "dev.yaml")
+		all := stack.Permissions(bound(t, path), reconcile.Reading, reconcile.Writing)
+		for i := range all {
+			all[i].On, all[i].If = []string{"*"}, reconcile.Condition{}
+			if all[i].Action == "tag:GetResources" {
+				all[i].Action = "tagging:GetResources" // moto takes the signature's name of the service
+			}
+		}
+		return path, all
+	}
+	t.Cleanup(func() { (&account{}).enforce(t, false) })
+	a := newAccount(t)
+	path, all := granted(a)
+	was := short.live(t, a, path, a.operator(t, "operator", all))
+	if was.err != nil {
+		t.Fatalf("%s: %v", was.run, was.err)
+	}
+	made := make(map[string]bool) // actions of the calls that were made
+	for _, p := range all {
+		// What a call needs beside the action of its own moto does not ask for.
+		if was.calls[p.Call] && !strings.HasSuffix(p.Action, ":TagResource") && !strings.HasPrefix(p.Action, "iam:Tag") && p.Action != "iam:PassRole" && p.Action != "iam:CreateServiceLinkedRole" {
+			made[p.Action] = true
+		}
+	}
+	for i, action := range slices.Sorted(maps.Keys(made)) {
+		if i%10 != 0 {
+			continue // moto takes some ten seconds for each
+		}
+		t.Run(action, func(t *testing.T) {
+			a.enforce(t, false)
+			a := newAccount(t)
+			path, all := granted(a)
+			less := slices.DeleteFunc(all, func(p reconcile.Permission) bool { return p.Action == action })
+			was := short.live(t, a, path, a.operator(t, "operator", less))
+			// Of AWS's words moto has some only, and not for all services.
+			if was.err == nil || !strings.Contains(was.err.Error(), "403") && !strings.Contains(was.err.Error(), "AccessDenied") {
+				t.Errorf("without it: %q %v", was.run, was.err)
 			}
 		})
 	}

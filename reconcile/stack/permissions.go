@@ -48,7 +48,13 @@ func orphaned(env reconcile.Env) []reconcile.Permission {
 		},
 		ECS: spec.ECS{Clusters: []spec.ECSCluster{{Name: "*"}}, TaskDefinitions: []spec.ECSTaskDefinition{{Family: "*"}}},
 	}
-	var all []reconcile.Permission
+	// What looks for names beside what the kinds look for; see inventory.
+	listing := reconcile.Permissions{On: []string{"*"}}
+	listing.Also(reconcile.Deleting, "s3:ListBuckets", "s3:ListAllMyBuckets")
+	listing.Delete("ecs:ListClusters", "ecs:ListTaskDefinitionFamilies")
+	listing.On = []string{"arn:" + env.Partition + ":s3:::*"} // whose a bucket is, its tags say
+	listing.Delete("s3:GetBucketTagging")
+	all := listing.List
 	for _, r := range resources(&place{}, env, &any, iam.Keys{}, nil) {
 		for _, p := range r.Permissions() {
 			// Groups have no tags; what IAM knows no resource of has none either.
