@@ -41,6 +41,7 @@ type watchFlags struct {
 
 	leaseTimeout    time.Duration
 	prune           bool
+	who             bool
 	failOnNewAccess bool
 }
 
@@ -68,6 +69,7 @@ SIGTERM ends it after the calls in flight.`,
 	flags.StringVar(&f.listen, "listen", "", "serve a status page, /status.json, /metrics, /healthz and /readyz on this `ADDRESS`, as in 127.0.0.1:9090; without a host, as in :9090, on loopback only")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "look, write nothing")
 	flags.BoolVar(&f.prune, "prune", false, "also delete what carries the stack's mark and is not in the spec")
+	flags.BoolVar(&f.who, "who", false, "ask CloudTrail who changed what has drifted")
 	flags.BoolVar(&f.failOnNewAccess, "fail-on-new-access", false, "write nothing where a policy would allow more than the live one")
 	flags.StringVar(&f.shard, "shard", "", "only every Nth of several specs, from the Kth on, as `K/N`; N alone takes K from JOB_COMPLETION_INDEX")
 	registerLease(cmd, &f.leaseTimeout)
@@ -269,7 +271,7 @@ func (w *watcher) round(ctx context.Context, file *spec.File, mode watch.Mode, s
 	ctx, cancel := w.f.aws.limit(ctx)
 	defer cancel()
 	r := &runner{
-		env: w.env, told: w.env.Stderr, which: stack.Look{Prune: w.f.prune}, permit: w.f.permit, leaseTimeout: w.f.leaseTimeout, failOnNewAccess: w.f.failOnNewAccess,
+		env: w.env, told: w.env.Stderr, which: stack.Look{Prune: w.f.prune}, who: w.f.who, permit: w.f.permit, leaseTimeout: w.f.leaseTimeout, failOnNewAccess: w.f.failOnNewAccess,
 		process: &process{session: w.process.session, ctx: ctx, stop: stop},
 	}
 	return r.reconcile(ctx, file, mode == watch.Look, nil, nil)

@@ -83,6 +83,7 @@ type jsonWatched struct {
 	Diff        []jsonDiff       `json:"diff"`
 	Access      []string         `json:"access"`
 	Notes       []string         `json:"notes"`
+	Who         []jsonEvent      `json:"who"`
 	Error       *string          `json:"error"`
 	WhatToDo    *string          `json:"what_to_do"`
 }
@@ -169,7 +170,7 @@ func watchedStatus(s watch.State, address string, r watch.Resource) jsonWatched 
 		Since: stampOrNull(r.Since), Corrections: r.Corrections, Corrected: stampOrNull(r.Corrected),
 		Diff:   make([]jsonDiff, 0, len(shown.Diffs)),
 		Access: append([]string{}, shown.Access...), Notes: append([]string{}, shown.Notes...),
-		Error: errorOrNull(shown.Err),
+		Who: events(shown.Who), Error: errorOrNull(shown.Err),
 	}
 	for _, d := range shown.Diffs {
 		j.Diff = append(j.Diff, diffLine(d))
