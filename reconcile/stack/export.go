@@ -56,7 +56,11 @@ func (s *Session) Account(ctx context.Context, region string) (*export.Account, 
 		},
 		HasKey: kinds.HasKey,
 		Tagged: func(ctx context.Context, key, value string) ([]export.Want, error) {
-			inv := &inventory{at, env, iam.NewCensus(at.iam), tag{key, value}}
+			whose := env
+			if key == reconcile.Mark {
+				whose.Stack = value
+			}
+			inv := &inventory{at, whose, iam.NewCensus(at.iam), tag{key, value}}
 			found, err := inv.tagged(ctx, func(spec.ID) bool { return false })
 			var wants []export.Want
 			for _, e := range found {

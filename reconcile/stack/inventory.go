@@ -171,7 +171,11 @@ func (v *inventory) tags(ctx context.Context, e iam.Entity) (map[string]string, 
 	case spec.Cluster:
 		return ecs.NewClusters(v.at.ecs, v.env, nil).Tags(ctx, spec.ECSCluster{Name: name})
 	case spec.TaskDefinition:
-		return ecs.Families{TaskDefinitions: ecs.TaskDefinitions{API: v.at.ecs, Env: v.env}}.Tags(ctx, spec.ECSTaskDefinition{Family: name})
+		latest := ecs.TaskDefinitions{API: v.at.ecs, Env: v.env}
+		if v.tag.key != reconcile.Mark {
+			return latest.Tags(ctx, spec.ECSTaskDefinition{Family: name})
+		}
+		return ecs.Families{TaskDefinitions: latest}.Tags(ctx, spec.ECSTaskDefinition{Family: name})
 	case spec.OIDCProvider:
 		return iam.NewKinds(v.at.iam, v.env).OIDCProviders.Tags(ctx, spec.IAMOIDCProvider{URL: name})
 	case spec.Policy:
