@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -311,16 +312,15 @@ func TestSecretsManagerFaults(t *testing.T) {
 			}
 
 			v = prepare()
-			var lost bool
+			var lost atomic.Bool // a call that was cut off leaves its handler running
 			v.fault = func(c sandbox.Call, p sandbox.Phase) sandbox.Fault {
-				if c.Operation == op && p == sandbox.After && !lost {
-					lost = true
+				if c.Operation == op && p == sandbox.After && lost.CompareAndSwap(false, true) {
 					return sandbox.Cut
 				}
 				return sandbox.None
 			}
-			if err := do(v); err != nil || !lost {
-				t.Errorf("the answer of %s lost (%v): %v", op, lost, err)
+			if err := do(v); err != nil || !lost.Load() {
+				t.Errorf("the answer of %s lost (%v): %v", op, lost.Load(), err)
 			}
 			mustHold(t, v.sink(nil), pair.ID, true)
 		}
@@ -353,10 +353,9 @@ func TestSecretsManagerForget(t *testing.T) {
 			v := newVault(t)
 			tt.before(t, v)
 			// An answer that is lost is asked for again.
-			lost := false
+			var lost atomic.Bool
 			v.fault = func(c sandbox.Call, p sandbox.Phase) sandbox.Fault {
-				if c.Operation == "DeleteSecret" && p == sandbox.After && !lost {
-					lost = true
+				if c.Operation == "DeleteSecret" && p == sandbox.After && lost.CompareAndSwap(false, true) {
 					return sandbox.Cut
 				}
 				return sandbox.None
