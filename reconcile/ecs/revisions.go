@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,15 @@ func (f Families) Describe(ctx context.Context, want spec.ECSTaskDefinition, _ b
 	}
 	live := slices.Concat(inactive, active)[len(inactive)+len(active)-1]
 	live.Facts.Active, live.Facts.Inactive = arns(active), arns(inactive)
+	live.Is.Tags = maps.Clone(live.Is.Tags)
+	// ECS changes no tag of what is inactive, so that a protection there could
+	// never be taken away. One of any active revision holds for all.
+	delete(live.Is.Tags, reconcile.Protect)
+	for _, r := range active {
+		if reconcile.Protected(r.Is.Tags) {
+			live.Is.Tags[reconcile.Protect] = r.Is.Tags[reconcile.Protect]
+		}
+	}
 	return live, nil
 }
 

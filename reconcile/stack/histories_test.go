@@ -247,6 +247,9 @@ func (h *history) thing(text json.RawMessage) thing {
 	return x
 }
 
+// inactive says that a revision's tags cannot be changed any more.
+func inactive(x thing) bool { return strings.Contains(x.text, `"Status":"INACTIVE"`) }
+
 // hold says of each thing what keeps it.
 func (h *history) hold(all map[string]thing) {
 	set := func(address, why string) {
@@ -276,7 +279,7 @@ func (h *history) hold(all map[string]thing) {
 				set(address, "a group")
 			}
 		}
-		if v, ok := x.tags[reconcile.Protect]; ok && v != "false" {
+		if v, ok := x.tags[reconcile.Protect]; ok && v != "false" && !inactive(x) {
 			set(address, "protection")
 		}
 		// Who is not the stack's keeps what it has.
@@ -693,7 +696,7 @@ func (h *history) clear(ctx context.Context) {
 		if x.tags[reconcile.Mark] != ours {
 			continue
 		}
-		if _, ok := x.tags[reconcile.Protect]; ok {
+		if _, ok := x.tags[reconcile.Protect]; ok && !inactive(x) {
 			if kind == "ecs.task-definition" {
 				arn := h.arn("ecs", "task-definition/"+name)
 				_, err := h.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: arn, Tags: []ecstypes.Tag{ecsTagOf(reconcile.Protect, "false")}})

@@ -194,7 +194,6 @@ func TestBadInput(t *testing.T) {
 type endless struct {
 	start, item, end string
 	items            int
-	buffer           strings.Builder
 	text             string
 	peak             uint64
 }
