@@ -31,7 +31,8 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile/sandbox"
 )
 
-// historiesVar is how many random histories TestHistories makes.
+// historiesVar is how many histories of fresh seeds TestHistories makes, in
+// place of a few that are always the same.
 const historiesVar = "CHURN_TEST_HISTORIES"
 
 const (
@@ -44,16 +45,19 @@ const (
 // carries the stack's mark, all of it, and nothing else.
 func TestHistories(t *testing.T) {
 	alone(t)
-	histories := 16
+	seeds := make([]uint64, 16)
+	for i := range seeds {
+		seeds[i] = uint64(i + 1)
+	}
 	if v := os.Getenv(historiesVar); v != "" {
-		var err error
-		if histories, err = strconv.Atoi(v); err != nil {
+		histories, err := strconv.Atoi(v)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	seeds := make([]uint64, histories)
-	for i := range seeds {
-		seeds[i] = rand.Uint64()
+		seeds = make([]uint64, histories)
+		for i := range seeds {
+			seeds[i] = rand.Uint64()
+		}
 	}
 	if *stackSeed != 0 {
 		seeds = []uint64{*stackSeed}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // a scratch image has no time zones of its own
 )
 
 // A Window is a part of the week, as the clock on a wall shows it there. Where
