@@ -2,6 +2,7 @@ package stack_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,19 +137,19 @@ func TestWhoIsUnknown(t *testing.T) {
 	for name, fault := range map[string]sandbox.Fault{"denied": sandbox.Denied, "failed": sandbox.InternalError, "cut": sandbox.Cut, "garbage": sandbox.Garbage} {
 		t.Run(name, func(t *testing.T) {
 			alone(t)
-			var questions int
+			var questions atomic.Int64
 			o, err := ask(t, sandbox.Options{}, func(c sandbox.Call, p sandbox.Phase) sandbox.Fault {
 				if c.Service != "cloudtrail" || p != sandbox.Before {
 					return sandbox.None
 				}
-				questions++
+				questions.Add(1)
 				return fault
 			})
 			if err == nil {
 				t.Error("nobody is told why")
 			}
-			if questions != 1 {
-				t.Errorf("%d questions, want 1", questions)
+			if n := questions.Load(); n != 1 {
+				t.Errorf("%d questions, want 1", n)
 			}
 			check(t, o)
 		})
