@@ -215,6 +215,18 @@ func Code(err error) string {
 	return ""
 }
 
+// Lacks says that an endpoint which stands in for AWS does not have a call at
+// all, so that there is nothing that it would tell of. AWS has every call that
+// is made here, and a web page of its own is a fault that passes.
+func Lacks(err error) bool {
+	switch Code(err) {
+	case "UnknownOperation", "UnknownOperationException", "InvalidAction", "NotImplemented":
+		return true
+	}
+	page, ok := errors.AsType[*WebPageError](err)
+	return ok && !IsAWS(&page.URL)
+}
+
 // Mentions says that AWS's message has the words, in whatever case. AWS tells
 // some conditions apart by their message only.
 func Mentions(err error, words string) bool {
