@@ -29,6 +29,7 @@ TARGETS = {
     "Logs_20140328": "logs",
     "secretsmanager": "secretsmanager",
     "ResourceGroupsTaggingAPI_20170126": "resourcegroupstaggingapi",
+    "CloudTrail_20131101": "cloudtrail",
 }
 
 # Errors that any operation may answer, which the models do not list.
@@ -37,7 +38,8 @@ COMMON = {
     "AccessDenied", "AccessDeniedException", "InternalFailure", "InternalServiceError", "InvalidAction",
     "InvalidClientTokenId", "NotImplemented", "SerializationException", "ServiceFailure", "Throttling",
     "ThrottlingException", "UnknownOperationException", "UnrecognizedClientException", "ValidationError",
-    "ServiceUnavailableException", "ThrottledException", "ValidationException",
+    "ServiceUnavailableException", "ThrottledException", "ValidationException", "ExpiredToken", "MissingAuthenticationToken",
+    "InternalServiceException",
 }
 
 # What AWS does otherwise than its model says: operation and finding, with the
@@ -58,6 +60,12 @@ BEYOND = [
     # A bucket's ARN has no region, and is what the call takes.
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_TagResource.html
     (r"s3control:(Tag|Untag|ListTagsFor)Resource", r"input\.resourceArn: 'arn:aws:s3:::.*' does not match .*"),
+    # Of a repository without images, or where none could be deleted, the list is
+    # empty. https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html
+    (r"ecr:(ListImages|BatchDeleteImage)", r"output\.imageIds: 0 elements, at least 1 wanted"),
+    # The root user has no name, and the account's number for an id.
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+    (r"iam:GetUser", r"output\.User\.(UserName: (a string of 0, at least 1 wanted|'' does not match .*)|UserId: a string of 12, at least 16 wanted)"),
     # The model lists no error at all, and a key may be gone.
     (r"iam:GetAccessKeyLastUsed", r"error: NoSuchEntity is none of "),
 ]

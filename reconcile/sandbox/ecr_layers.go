@@ -2,13 +2,13 @@ package sandbox
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding"
 	"encoding/json"
 	"fmt"
 	"hash"
 	"slices"
-	"strings"
 )
 
 // Layers are counted and checked, and thrown away: nothing can be pulled. What
@@ -43,7 +43,9 @@ func ecrInitiateLayerUpload(st *state, r *request, in ecrRef) (any, error) {
 	if repo.Uploads == nil {
 		repo.Uploads = map[string]*ecrUpload{}
 	}
-	id := strings.ToLower(randomBase32(32))
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	id := fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 	repo.Uploads[id] = &ecrUpload{}
 	return map[string]any{"uploadId": id, "partSize": ecrPartSize}, nil
 }
