@@ -215,12 +215,20 @@ func Code(err error) string {
 	return ""
 }
 
+// UnknownCall says that an endpoint does not know a call by its name.
+func UnknownCall(err error) bool {
+	switch Code(err) {
+	case "UnknownOperation", "UnknownOperationException", "InvalidAction", "NotImplemented":
+		return true
+	}
+	return false
+}
+
 // Lacks says that an endpoint which stands in for AWS does not have a call at
 // all, so that there is nothing that it would tell of. AWS has every call that
 // is made here, and a web page of its own is a fault that passes.
 func Lacks(err error) bool {
-	switch Code(err) {
-	case "UnknownOperation", "UnknownOperationException", "InvalidAction", "NotImplemented":
+	if UnknownCall(err) {
 		return true
 	}
 	page, ok := errors.AsType[*WebPageError](err)

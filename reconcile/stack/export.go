@@ -8,8 +8,6 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/export"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/logs"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/s3"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -33,9 +31,9 @@ func (s *Session) Account(ctx context.Context, region string) (*export.Account, 
 	return &export.Account{
 		Identity: spec.Identity{Account: env.Account, Partition: env.Partition, Region: env.Region},
 		Readers: map[spec.Kind]export.Reader{
-			spec.Bucket: export.Of(s3.Buckets{API: at.s3, Control: at.control, Env: env},
+			spec.Bucket: export.Of(at.buckets(env),
 				func(w export.Want) spec.S3Bucket { return spec.S3Bucket{Name: w.ID.Name} }),
-			spec.LogGroup: export.Of(logs.LogGroups{API: at.logs, Env: env},
+			spec.LogGroup: export.Of(at.logGroups(env),
 				func(w export.Want) spec.LogsLogGroup { return spec.LogsLogGroup{Name: w.ID.Name} }),
 			spec.Repository: export.Of(ecr.NewRepositories(at.ecr, env, nil),
 				func(w export.Want) spec.ECRRepository { return spec.ECRRepository{Name: w.ID.Name} }),
@@ -51,7 +49,7 @@ func (s *Session) Account(ctx context.Context, region string) (*export.Account, 
 				func(w export.Want) spec.IAMUser { return spec.IAMUser{Name: w.ID.Name} }),
 			spec.Cluster: export.Of(ecs.NewClusters(at.ecs, env, nil),
 				func(w export.Want) spec.ECSCluster { return spec.ECSCluster{Name: w.ID.Name} }),
-			spec.TaskDefinition: export.Of(ecs.TaskDefinitions{API: at.ecs, Env: env},
+			spec.TaskDefinition: export.Of(at.taskDefinitions(env),
 				func(w export.Want) spec.ECSTaskDefinition { return spec.ECSTaskDefinition{Family: w.ID.Name} }),
 		},
 		HasKey: kinds.HasKey,

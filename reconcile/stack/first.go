@@ -99,8 +99,7 @@ func (s *Stack) CheckAbsence(look *reconcile.Run) error {
 // hasNone says that an endpoint has no tagging API, as some that stand in for
 // AWS: it contradicts nobody.
 func hasNone(err error) bool {
-	switch awsx.Code(err) {
-	case "UnknownOperation", "UnknownOperationException", "InvalidAction", "NotImplemented":
+	if awsx.UnknownCall(err) {
 		return true
 	}
 	r, ok := errors.AsType[*awshttp.ResponseError](err)

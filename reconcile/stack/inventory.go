@@ -17,8 +17,6 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecr"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/logs"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/s3"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -163,19 +161,18 @@ func (v *inventory) tags(ctx context.Context, e iam.Entity) (map[string]string, 
 	name := e.ID.Name
 	switch e.ID.Kind {
 	case spec.Bucket:
-		return s3.Buckets{API: v.at.s3, Control: v.at.control, Env: v.env}.Tags(ctx, spec.S3Bucket{Name: name})
+		return v.at.buckets(v.env).Tags(ctx, spec.S3Bucket{Name: name})
 	case spec.LogGroup:
-		return logs.LogGroups{API: v.at.logs, Env: v.env}.Tags(ctx, spec.LogsLogGroup{Name: name})
+		return v.at.logGroups(v.env).Tags(ctx, spec.LogsLogGroup{Name: name})
 	case spec.Repository:
 		return ecr.NewRepositories(v.at.ecr, v.env, nil).Tags(ctx, spec.ECRRepository{Name: name})
 	case spec.Cluster:
 		return ecs.NewClusters(v.at.ecs, v.env, nil).Tags(ctx, spec.ECSCluster{Name: name})
 	case spec.TaskDefinition:
-		latest := ecs.TaskDefinitions{API: v.at.ecs, Env: v.env}
 		if v.tag.key != reconcile.Mark {
-			return latest.Tags(ctx, spec.ECSTaskDefinition{Family: name})
+			return v.at.taskDefinitions(v.env).Tags(ctx, spec.ECSTaskDefinition{Family: name})
 		}
-		return ecs.Families{TaskDefinitions: latest}.Tags(ctx, spec.ECSTaskDefinition{Family: name})
+		return v.at.families(v.env).Tags(ctx, spec.ECSTaskDefinition{Family: name})
 	case spec.OIDCProvider:
 		return iam.NewKinds(v.at.iam, v.env).OIDCProviders.Tags(ctx, spec.IAMOIDCProvider{URL: name})
 	case spec.Policy:

@@ -9,8 +9,6 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecr"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/logs"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/s3"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -46,12 +44,12 @@ func (s *Stack) removals(at *place, env reconcile.Env, keys iam.Keys, census *ia
 		doom(&going, r)
 	}
 	var all []reconcile.Resource
-	all = remove(all, s3.Buckets{API: at.s3, Control: at.control, Env: env}, env, going.S3.Buckets)
-	all = remove(all, logs.LogGroups{API: at.logs, Env: env}, env, going.Logs.LogGroups)
+	all = remove(all, at.buckets(env), env, going.S3.Buckets)
+	all = remove(all, at.logGroups(env), env, going.Logs.LogGroups)
 	all = remove(all, ecr.NewRepositories(at.ecr, env, going.ECR.Repositories), env, going.ECR.Repositories)
 	all = append(all, iam.Removals(at.iam, census, env, going.IAM, keys)...)
 	all = remove(all, ecs.NewClusters(at.ecs, env, going.ECS.Clusters), env, going.ECS.Clusters)
-	all = remove(all, ecs.Families{TaskDefinitions: ecs.TaskDefinitions{API: at.ecs, Env: env}}, env, going.ECS.TaskDefinitions)
+	all = remove(all, at.families(env), env, going.ECS.TaskDefinitions)
 	return slices.DeleteFunc(all, func(r reconcile.Resource) bool {
 		id := r.ID()
 		return !picked(id) && (id.Kind != spec.AccessKey || !picked(spec.ID{Kind: spec.User, Name: id.Name}))

@@ -30,8 +30,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	smithyendpoints "github.com/aws/smithy-go/endpoints"
 
+	"github.com/churn-reconcile/churn-reconcile/reconcile"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/ecs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/logs"
+	"github.com/churn-reconcile/churn-reconcile/reconcile/s3"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/sink"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
@@ -114,6 +118,25 @@ type place struct {
 	ecs     *awsecs.Client
 	tagging *resourcegroupstaggingapi.Client
 	trail   *awscloudtrail.Client
+}
+
+// buckets is that kind here; whoever looks, deletes, lists or exports has it from
+// this one place, as those below.
+func (p *place) buckets(env reconcile.Env) s3.Buckets {
+	return s3.Buckets{API: p.s3, Control: p.control, Env: env}
+}
+
+func (p *place) logGroups(env reconcile.Env) logs.LogGroups {
+	return logs.LogGroups{API: p.logs, Env: env}
+}
+
+func (p *place) taskDefinitions(env reconcile.Env) ecs.TaskDefinitions {
+	return ecs.TaskDefinitions{API: p.ecs, Env: env}
+}
+
+// families are the task definitions that are to go.
+func (p *place) families(env reconcile.Env) ecs.Families {
+	return ecs.Families{TaskDefinitions: p.taskDefinitions(env)}
 }
 
 // at is where a spec of a region has its resources: the session's own region

@@ -19,8 +19,6 @@ import (
 	"github.com/churn-reconcile/churn-reconcile/reconcile/ecs"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/iam"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/lease"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/logs"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/s3"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
@@ -255,12 +253,12 @@ func verify(caller func() (arn.ARN, error), s *spec.Spec) func() error {
 
 func resources(at *place, env reconcile.Env, s *spec.Spec, keys iam.Keys, snapshot *iam.Snapshot) []reconcile.Resource {
 	var all []reconcile.Resource
-	all = declare(all, s3.Buckets{API: at.s3, Control: at.control, Env: env}, env, s.S3.Buckets)
-	all = declare(all, logs.LogGroups{API: at.logs, Env: env}, env, s.Logs.LogGroups)
+	all = declare(all, at.buckets(env), env, s.S3.Buckets)
+	all = declare(all, at.logGroups(env), env, s.Logs.LogGroups)
 	all = declare(all, ecr.NewRepositories(at.ecr, env, s.ECR.Repositories), env, s.ECR.Repositories)
 	all = append(all, iam.New(at.iam, at.tagging, env, s.IAM, keys, snapshot)...)
 	all = declare(all, ecs.NewClusters(at.ecs, env, s.ECS.Clusters), env, s.ECS.Clusters)
-	return declare(all, ecs.TaskDefinitions{API: at.ecs, Env: env}, env, s.ECS.TaskDefinitions)
+	return declare(all, at.taskDefinitions(env), env, s.ECS.TaskDefinitions)
 }
 
 // declare appends the resources of one kind.

@@ -109,7 +109,7 @@ func (f *permitFlags) permit(look *reconcile.Run, approval *reconcile.Approval, 
 func (r *runner) confirm(ctx context.Context, st *stack.Stack, look *reconcile.Run) error {
 	pending := reconcile.Pending(look.Results())
 	if st.Spec.AccountGiven || len(pending) == 0 || r.process.interrupted() ||
-		!isTerminal(r.env.Stdin) || !isTerminal(r.env.Stderr) || !st.First(look) {
+		!r.env.asks() || !st.First(look) {
 		return nil
 	}
 	counts := map[reconcile.Action]int{}
@@ -125,11 +125,13 @@ func (r *runner) confirm(ctx context.Context, st *stack.Stack, look *reconcile.R
   to do    %d to create, %d to update
 
 Go on? [y/N] `, of.Stack(), of.Account, of.Region, st.Caller, counts[reconcile.Create], counts[reconcile.Update]))
-	if word = strings.ToLower(word); err == nil && word != "y" && word != "yes" {
+	if err == nil && !isYes(word) {
 		err = errors.New("not confirmed: nothing was written")
 	}
 	return err
 }
+
+func isYes(word string) bool { return strings.EqualFold(word, "y") || strings.EqualFold(word, "yes") }
 
 // again is the command line that makes a plan once more: what has a part in
 // what there is to do, and where.

@@ -38,14 +38,24 @@ type Env struct {
 	Now            func() time.Time
 
 	// Pause and Backoff wait: between looks at AWS, and between the SDK's
-	// attempts. Tests set them, so that no test waits. nil: as it should be.
+	// attempts. Tests set them, so that no test waits. Without a Backoff the SDK
+	// has its own.
 	Pause   awsx.Pause
 	Backoff retry.BackoffDelayer
 }
 
+// get is a variable of the environment, "" where it is not set.
+func (e Env) get(name string) string {
+	value, _ := e.LookupEnv(name)
+	return value
+}
+
+// asks says that there is somebody to be asked.
+func (e Env) asks() bool { return isTerminal(e.Stdin) && isTerminal(e.Stderr) }
+
 // OS is the Env of a real process.
 func OS() Env {
-	return Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Now: time.Now}
+	return Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Now: time.Now, Pause: awsx.Wait}
 }
 
 // Main runs a command line and answers with the exit code.

@@ -27,11 +27,10 @@ is deleted. On a terminal the stack's name has to be typed.`,
   churn-reconcile destroy -f dev.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			asks := isTerminal(env.Stdin) && isTerminal(env.Stderr)
 			switch {
 			case f.spec.several(""):
 				return errors.New("destroy takes one stack down: name one spec with -f")
-			case !f.dryRun && !f.permit.yes && f.aws.sandbox == "" && !asks:
+			case !f.dryRun && !f.permit.yes && f.aws.sandbox == "" && !env.asks():
 				return errors.New("destroy deletes the stack, and nobody is here to be asked: look with --dry-run, and give --yes to do it; nothing was written")
 			}
 			return run(cmd.Context(), env, f, []string{"churn-reconcile", "destroy"}, stack.Look{Target: f.targets, Destroy: true})
@@ -68,18 +67,23 @@ func (r *runner) question(ctx context.Context, text string) (string, error) {
 	defer r.asking.Unlock()
 	r.progress.Hide()
 	defer r.progress.Show()
-	fmt.Fprint(r.env.Stderr, view.Printable(text))
+	return r.process.question(ctx, r.env, text)
+}
+
+// question waits for a line, until an interrupt or ctx ends that.
+func (p *process) question(ctx context.Context, env Env, text string) (string, error) {
+	fmt.Fprint(env.Stderr, view.Printable(text))
 	answer := make(chan string, 1)
 	go func() {
 		// An end of the input is an empty answer.
-		line, _ := bufio.NewReader(r.env.Stdin).ReadString('\n')
+		line, _ := bufio.NewReader(env.Stdin).ReadString('\n')
 		answer <- strings.TrimSpace(line)
 	}()
 	select {
 	case word := <-answer:
 		return word, nil
-	case <-r.process.stop:
-		return "", r.process.explain(reconcile.ErrInterrupted)
+	case <-p.stop:
+		return "", p.explain(reconcile.ErrInterrupted)
 	case <-ctx.Done():
 		return "", fmt.Errorf("not confirmed: nothing was written: %w", context.Cause(ctx))
 	}

@@ -14,13 +14,20 @@ import (
 	"time"
 
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/sink"
 	"github.com/churn-reconcile/churn-reconcile/spec"
 )
 
 func forGitHub(sinks []reportSink) bool {
 	return slices.ContainsFunc(sinks, func(s reportSink) bool { return s.format == "github" })
+}
+
+// checkActions says that -o github has nowhere to go.
+func checkActions(env Env) error {
+	if env.get("GITHUB_ACTIONS") == "" {
+		return errors.New("-o github is for GitHub Actions, and this is none: GITHUB_ACTIONS is not set")
+	}
+	return nil
 }
 
 // annotate shows in GitHub's diff what is wrong with a spec.
@@ -38,15 +45,14 @@ func tellGitHub(ctx context.Context, env Env, sinks []reportSink, stacks []view.
 	if !forGitHub(sinks) {
 		return nil
 	}
-	get := func(name string) string { v, _ := env.LookupEnv(name); return v }
 	return errors.Join(
-		appendTo(get("GITHUB_STEP_SUMMARY"), func(w io.Writer) error {
+		appendTo(env.get("GITHUB_STEP_SUMMARY"), func(w io.Writer) error {
 			if len(stacks) == 1 && stacks[0].Report != nil {
 				return view.Markdown(w, stacks[0].Report)
 			}
 			return view.StacksMarkdown(w, stacks)
 		}),
-		appendTo(get("GITHUB_OUTPUT"), func(w io.Writer) error { return jobOutputs(w, stacks) }),
+		appendTo(env.get("GITHUB_OUTPUT"), func(w io.Writer) error { return jobOutputs(w, stacks) }),
 		comment(ctx, env, stacks),
 	)
 }
@@ -124,21 +130,16 @@ func pullRequest(path string) (int, error) {
 // left. A token that may not do so, as that of a pull request from a fork, is
 // no failure: the summary has the report as well.
 func comment(ctx context.Context, env Env, stacks []view.Stack) error {
-	get := func(name string) string { v, _ := env.LookupEnv(name); return v }
-	number, err := pullRequest(get("GITHUB_EVENT_PATH"))
+	number, err := pullRequest(env.get("GITHUB_EVENT_PATH"))
 	if err != nil || number == 0 {
 		return err
 	}
-	pause := env.Pause
-	if pause == nil {
-		pause = awsx.Wait
-	}
 	c := comments{
 		api: &sink.GitHub{
-			URL: get("GITHUB_API_URL"), Token: cmp.Or(get("GITHUB_TOKEN"), get("GH_TOKEN")),
-			Client: &http.Client{Timeout: 30 * time.Second}, Pause: pause,
+			URL: env.get("GITHUB_API_URL"), Token: cmp.Or(env.get("GITHUB_TOKEN"), env.get("GH_TOKEN")),
+			Client: &http.Client{Timeout: 30 * time.Second}, Pause: env.Pause,
 		},
-		repository: get("GITHUB_REPOSITORY"), number: number,
+		repository: env.get("GITHUB_REPOSITORY"), number: number,
 	}
 	for _, s := range stacks {
 		if s.Report == nil {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/churn-reconcile/churn-reconcile/cmd/internal/view"
 	"github.com/churn-reconcile/churn-reconcile/reconcile"
-	"github.com/churn-reconcile/churn-reconcile/reconcile/awsx"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/lease"
 	"github.com/churn-reconcile/churn-reconcile/reconcile/stack"
 )
@@ -29,9 +27,6 @@ func (r *runner) lease(ctx context.Context, st *stack.Stack) (run context.Contex
 	patient, done := reconcile.UntilStopped(ctx, r.process.stop)
 	defer done()
 	pause := func(_ context.Context, d time.Duration) error {
-		if r.env.Pause == nil {
-			return awsx.Wait(patient, d)
-		}
 		return r.env.Pause(patient, d)
 	}
 	run, held, err := st.Lease.Take(ctx, claim, r.leaseTimeout, pause, func(by lease.State) {
@@ -49,11 +44,10 @@ func (r *runner) lease(ctx context.Context, st *stack.Stack) (run context.Contex
 
 // holder is who holds a lease, as somebody who waits for it wants to know.
 func holder(env Env) string {
-	get := func(name string) string { v, _ := env.LookupEnv(name); return v }
-	if run := get("GITHUB_RUN_ID"); run != "" {
-		return get("GITHUB_SERVER_URL") + "/" + get("GITHUB_REPOSITORY") + "/actions/runs/" + run
+	if run := env.get("GITHUB_RUN_ID"); run != "" {
+		return env.get("GITHUB_SERVER_URL") + "/" + env.get("GITHUB_REPOSITORY") + "/actions/runs/" + run
 	}
-	who := get("USER")
+	who := env.get("USER")
 	if host, err := os.Hostname(); err == nil {
 		who = strings.TrimPrefix(who+"@"+host, "@")
 	}
@@ -128,12 +122,14 @@ func unlock(ctx context.Context, env Env, f specFlags, aws awsFlags, log logFlag
 
 `, st.Lease, by.Stack, by.Holder, by.Since.UTC().Format(time.RFC3339), by.Renewals, time.Duration(by.TTL*float64(time.Second)))))
 	if !yes {
-		if !isTerminal(env.Stdin) || !isTerminal(env.Stderr) {
+		if !env.asks() {
 			return errors.New("the lease was not broken: --yes breaks it")
 		}
-		fmt.Fprint(env.Stderr, "Break it? [y/N] ")
-		line, _ := bufio.NewReader(env.Stdin).ReadString('\n')
-		if word := strings.ToLower(strings.TrimSpace(line)); word != "y" && word != "yes" {
+		word, err := process.question(process.ctx, env, "Break it? [y/N] ")
+		if err != nil {
+			return err
+		}
+		if !isYes(word) {
 			return errors.New("not confirmed: the lease was not broken")
 		}
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,10 +135,8 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 		return err
 	}
 	defer process.end()
-	r := &runner{
-		env: env, process: process, progress: progress, told: progress, permit: f.permit, which: which,
-		leaseTimeout: f.leaseTimeout, failOnNewAccess: f.failOnNewAccess, who: f.who, ask: f.aws.sandbox == "", command: again(command, f.permit.given),
-	}
+	r := f.runner(env, process, progress, which)
+	r.command = again(command, f.permit.given)
 	report, refused := r.reconcile(process.ctx, file, f.dryRun, approval, progress)
 	if report == nil {
 		return refused
@@ -154,6 +153,14 @@ func run(ctx context.Context, env Env, f runFlags, command []string, which stack
 		return refused
 	}
 	return status(report, f.detailed)
+}
+
+// runner makes the flags' runs in a process.
+func (f *runFlags) runner(env Env, process *process, progress *view.Progress, which stack.Look) *runner {
+	return &runner{
+		env: env, process: process, progress: progress, told: progress, permit: f.permit, which: which,
+		leaseTimeout: f.leaseTimeout, failOnNewAccess: f.failOnNewAccess, who: f.who, ask: f.aws.sandbox == "",
+	}
 }
 
 // A runner makes runs of one command.
@@ -321,10 +328,7 @@ func start(ctx context.Context, env Env, f awsFlags, log *slog.Logger, account s
 
 	o := stack.Options{AWS: f.options(env, log), Pause: env.Pause, Now: env.Now}
 	o.AWS.Slowed = progress.Slowed
-	o.GitHubURL, _ = env.LookupEnv("GITHUB_API_URL")
-	if o.GitHubToken, _ = env.LookupEnv("GITHUB_TOKEN"); o.GitHubToken == "" {
-		o.GitHubToken, _ = env.LookupEnv("GH_TOKEN")
-	}
+	o.GitHubURL, o.GitHubToken = env.get("GITHUB_API_URL"), cmp.Or(env.get("GITHUB_TOKEN"), env.get("GH_TOKEN"))
 	o.AllowGitHub = f.allowGitHub
 	if f.sandbox != "" {
 		o.Sandbox = true
@@ -434,8 +438,8 @@ func parseReportSinks(env Env, values []string) ([]reportSink, error) {
 			if named {
 				return nil, fmt.Errorf("-o %s: it goes to where GitHub Actions says, and takes no path", v)
 			}
-			if actions, _ := env.LookupEnv("GITHUB_ACTIONS"); actions == "" {
-				return nil, errors.New("-o github is for GitHub Actions, and this is none: GITHUB_ACTIONS is not set")
+			if err := checkActions(env); err != nil {
+				return nil, err
 			}
 			sinks = append(sinks, reportSink{format: format})
 			continue

@@ -61,7 +61,7 @@ func runAll(ctx context.Context, env Env, f runFlags, command []string, which st
 	var runs errgroup.Group
 	runs.SetLimit(stacksAtATime)
 	which.Batch = stack.NewBatch(specs)
-	all := &runner{env: env, process: process, progress: progress, told: progress, permit: f.permit, which: which, leaseTimeout: f.leaseTimeout, failOnNewAccess: f.failOnNewAccess, who: f.who, ask: f.aws.sandbox == ""}
+	all := f.runner(env, process, progress, which)
 	for i, file := range files {
 		if file == nil {
 			continue

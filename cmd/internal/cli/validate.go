@@ -33,8 +33,8 @@ func newValidate(env Env) *cobra.Command {
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			err := errors.Join(oneOf("-o", format, "text", "json", "github"), oneOf("--color", color, "auto", "always", "never"))
-			if actions, _ := env.LookupEnv("GITHUB_ACTIONS"); err == nil && format == "github" && actions == "" {
-				err = errors.New("-o github is for GitHub Actions, and this is none: GITHUB_ACTIONS is not set")
+			if err == nil && format == "github" {
+				err = checkActions(env)
 			}
 			if err != nil {
 				return err
